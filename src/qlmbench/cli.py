@@ -1,0 +1,362 @@
+"""The command line. Heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+from click.shell_completion import CompletionItem
+
+from qlmbench.errors import UserError
+
+if TYPE_CHECKING:
+    from qlmbench.plan import Plan
+    from qlmbench.spec import OverwritePolicy, Study
+    from qlmbench.store import Store
+
+POLICIES = ("only-missing", "always", "never", "only-cache")
+
+
+class _Group(click.Group):
+    """A group of commands that shows a user's mistake as one line, with exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"qlmbench: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("qlmbench: stopped; finished trials are kept, run again to go on", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            _leave_quietly()
+
+
+def _leave_quietly() -> NoReturn:
+    """End without a traceback when the reader of our output has gone (``| head``)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
+def _complete_studies(_c: click.Context, _p: click.Parameter, start: str) -> list[CompletionItem]:
+    from qlmbench.registry import study_folders
+
+    return [CompletionItem(name) for name in sorted(study_folders()) if name.startswith(start)]
+
+
+def _complete_arms(ctx: click.Context, _p: click.Parameter, start: str) -> list[CompletionItem]:
+    from qlmbench.registry import get_study
+
+    try:
+        arms = get_study(ctx.params["study"]).arms
+    except (UserError, KeyError):
+        return []
+    return [CompletionItem(arm.name) for arm in arms if arm.name.startswith(start)]
+
+
+study_argument = click.argument("study", shell_complete=_complete_studies)
+
+F = Callable[..., Any]
+
+
+def _plan_options(command: F) -> F:
+    """Add the options that say which trials are meant."""
+    options = [
+        click.option(
+            "--profile",
+            default="default",
+            show_default=True,
+            help="Scale of the run: smoke (seconds), default (minutes), paper (the paper's data).",
+        ),
+        click.option(
+            "--arm",
+            "arms",
+            multiple=True,
+            shell_complete=_complete_arms,
+            help="Only this arm; a name or a pattern such as 'photonic-*'. May be given often.",
+        ),
+        click.option(
+            "--repetitions", type=int, help="Number of repetitions.  [default: profile's]"
+        ),
+        click.option(
+            "--data",
+            metavar="NAME|DIR",
+            help="A dataset, or a folder with train.tsv (sentence, label), "
+            "validation.tsv, test.tsv.  [default: profile's]",
+        ),
+        click.option(
+            "--encoder",
+            metavar="NAME|DIR",
+            help="An encoder, or a folder of a sentence-transformers model.  [default: profile's]",
+        ),
+        click.option(
+            "--results",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=Path("runs"),
+            show_default=True,
+            help="Folder of the records.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: qlmbench run qllm",
+)
+@click.version_option(package_name="qlmbench")
+def main() -> None:
+    r"""Find out, fairly and fast, whether a quantum circuit inside a language model does anything.
+
+    \b
+    Examples:
+      qlmbench list                          the studies
+      qlmbench plan qllm                     what a run would do, and how long it takes
+      qlmbench run qllm                      run it; a second time runs what is missing
+      qlmbench run qllm --arm 'photonic-8m*' --repetitions 5
+      qlmbench report qllm                   tables, figures and a page of the records
+      eval "$(qlmbench completion bash)"     completion in this shell
+    """
+
+
+@main.command("list")
+def list_studies() -> None:
+    """List the studies."""
+    from qlmbench.registry import get_study, study_folders
+
+    names = sorted(study_folders())
+    if not names:
+        raise UserError("no study found", do="run from the folder that holds reproductions/")
+    for name in names:
+        study = get_study(name)
+        click.echo(f"{name:<22} {study.summary}")
+
+
+@main.command()
+@study_argument
+def show(study: str) -> None:
+    """Show a study: its paper, claims, arms, profiles and deviations."""
+    from qlmbench.registry import get_study
+
+    click.echo(_describe(get_study(study)))
+
+
+def _describe(study: Study) -> str:
+    paper = study.paper
+    where = paper.doi or (f"arXiv {paper.arxiv}" if paper.arxiv else paper.url)
+    lines = [study.summary, "", f"{paper.authors} ({paper.year}). {paper.title}. {where}", ""]
+    lines += ["Claims"] + [f"  {c.id:<28} {c.statement}" for c in study.claims]
+    lines += ["", "Arms"] + [f"  {a.name:<28} {a.kind:<13} {a.title}" for a in study.arms]
+    lines += ["", "Profiles"]
+    for name, profile in study.profiles.items():
+        n = profile.repetitions
+        lines.append(f"  {name:<28} {profile.dataset}, {profile.encoder}, {n} repetitions")
+    lines += ["", "Deviations from the paper, and choices where it is silent"]
+    lines += [f"  {d.what} ({d.why})" for d in study.deviations]
+    return "\n".join(lines)
+
+
+def _plan_and_store(study: str, options: dict[str, Any]) -> tuple[Plan, Store]:
+    from qlmbench.plan import make_plan
+    from qlmbench.registry import get_study
+    from qlmbench.store import Store
+
+    plan = make_plan(
+        get_study(study),
+        options["profile"],
+        arms=options["arms"],
+        repetitions=options["repetitions"],
+        data=options["data"],
+        encoder=options["encoder"],
+    )
+    return plan, Store(options["results"] / study / plan.run_name)
+
+
+@main.command("plan")
+@study_argument
+@_plan_options
+def plan_command(study: str, **options: Any) -> None:
+    """Show what a run would do, what is done, and how long it should take."""
+    from qlmbench.status import plan_lines
+
+    plan, store = _plan_and_store(study, options)
+    for line in plan_lines(plan, store):
+        click.echo(line)
+    _warn(store.problems)
+
+
+@main.command()
+@study_argument
+@_plan_options
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Processes.  [default: cores]")
+@click.option(
+    "--overwrite",
+    type=click.Choice(POLICIES),
+    default="only-missing",
+    show_default=True,
+    help="What happens to trials that have records: see the documentation.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Print the table and nothing else.")
+def run(study: str, jobs: int | None, overwrite: str, quiet: bool, **options: Any) -> None:
+    """Run a study: fetch, encode, train what is missing, print the comparison.
+
+    Stopping it loses no finished trial; running it again goes on where it stopped.
+    """
+    from qlmbench.run import run_plan
+
+    plan, store = _plan_and_store(study, options)
+    say: Callable[[str], None] = (lambda _: None) if quiet else _say
+    done = run_plan(
+        plan,
+        store,
+        jobs=jobs or os.cpu_count() or 1,
+        overwrite=cast("OverwritePolicy", overwrite),
+        say=say,
+    )
+    _warn(done.problems)
+    _print_results(plan, store)
+    say(
+        f"{done.already_done} trials were there, {done.finished} finished, {done.failed} failed "
+        f"in {done.seconds:.0f} s; records in {store.folder}"
+    )
+    if done.failed:
+        for record in store.failures()[:5]:
+            click.echo(
+                f"failed: {record.arm}, repetition {record.repetition}: {record.error}", err=True
+            )
+        sys.exit(1)
+
+
+def _print_results(plan: Plan, store: Store) -> None:
+    """Print the comparison and the verdicts of what is in the store."""
+    if not store.folder.exists():
+        click.echo("no records yet")
+        return
+    from qlmbench.report import terminal_summary
+
+    click.echo(terminal_summary(plan.study, store.folder))
+
+
+@main.command()
+@click.argument("study", required=False, shell_complete=_complete_studies)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the records.",
+)
+def status(study: str | None, results: Path) -> None:
+    """Show what is on disk: runs, finished and failed trials, damage."""
+    from qlmbench.status import status_lines
+
+    lines, problems = status_lines(results, study)
+    for line in lines:
+        click.echo(line)
+    _warn(problems)
+
+
+@main.command()
+@click.argument("study", required=False, shell_complete=_complete_studies)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the records; tables and figures are written beside them.",
+)
+@click.option("--site", is_flag=True, help="Build a web page too and print its path.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file is not up to date.")
+def report(study: str | None, results: Path, site: bool, check: bool) -> None:
+    """Write tables, figures and pages from the records, of one study or of all."""
+    from qlmbench.report import check_report, write_report, write_site
+
+    if check:
+        stale = check_report(results, study)
+        for path in stale:
+            click.echo(f"not up to date: {path}", err=True)
+        if stale:
+            sys.exit(1)
+        click.echo("every page, table and figure is what the records give")
+        return
+    for path in write_report(results, study):
+        click.echo(f"wrote {path}")
+    if site:
+        click.echo(f"page: {write_site(results, study)}")
+
+
+@main.command()
+@click.argument("a", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("b", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--tolerance", type=float, default=0.005, show_default=True)
+def compare(a: Path, b: Path, tolerance: float) -> None:
+    """Compare two runs of one study, such as runs/qllm/default and results/qllm/default."""
+    from qlmbench.report import compare_runs
+
+    text, agree = compare_runs(a, b, tolerance)
+    click.echo(text)
+    if not agree:
+        sys.exit(1)
+
+
+@main.command()
+@study_argument
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+)
+@click.option("--run", "run_name", default="default", show_default=True, help="Which run.")
+@click.option("--format", "kind", type=click.Choice(["csv", "latex", "json"]), default="csv")
+@click.option("--what", type=click.Choice(["comparison", "records", "claims"]), default="records")
+def export(study: str, results: Path, run_name: str, kind: str, what: str) -> None:
+    """Print a table of a run as CSV, JSON or LaTeX."""
+    from qlmbench.registry import get_study
+    from qlmbench.report import export_table
+
+    click.echo(export_table(get_study(study), results / study / run_name, what, kind), nl=False)
+
+
+@main.command()
+def doctor() -> None:
+    """Check this installation: packages, cache, data and weights, the package registry."""
+    from qlmbench.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        click.echo(finding.line)
+    if any(finding.broken for finding in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes commands, studies and arms in a shell."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(main, {}, "qlmbench", "_QLMBENCH_COMPLETE").source())
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _warn(problems: list[str]) -> None:
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
+
+
+if __name__ == "__main__":
+    main()

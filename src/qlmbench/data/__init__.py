@@ -1,0 +1,1 @@
+"""Text, splits of it, encoders, and the features that encoders give: all checked and cached."""

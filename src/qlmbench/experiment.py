@@ -1,0 +1,288 @@
+"""One arm on several repetitions: tune on validation, fit, score once, and write down the outcome.
+
+This is the only place where a model meets data. It knows nothing of files, processes or progress.
+"""
+
+from __future__ import annotations
+
+import itertools
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from qlmbench.errors import UserError
+from qlmbench.metrics import classification_metrics
+from qlmbench.models.parameters import count_parameters
+from qlmbench.models.stacked import StackedClassifier
+from qlmbench.plan import Trial
+from qlmbench.provenance import environment, environment_id
+from qlmbench.records import Curves, Outcome, Predictions, Record, SplitLabels, Tuning, pack_classes
+from qlmbench.registry import model_class
+from qlmbench.seeding import seed_for
+from qlmbench.spec import Scalar
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+Rows = tuple[FloatArray, IntArray]
+Config = dict[str, Scalar]
+
+MAX_STACK = 60
+"""Copies trained together; more would not fit the processor's caches and gain nothing."""
+
+
+@dataclass(frozen=True)
+class RepetitionData:
+    """Features and class indices of one repetition, equal for every arm."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+    split: SplitLabels
+    n_classes: int
+
+
+@dataclass
+class _Candidate:
+    """One configuration of one repetition, and how it did on validation."""
+
+    model: Any
+    config: Config
+    accuracy: float = float("nan")
+    loss: float = float("nan")
+    error: str = ""
+
+
+def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Outcome]:
+    """Run trials that differ in their repetition alone.
+
+    Parameters
+    ----------
+    trials : sequence of Trial
+        Trials of one arm.
+    data : dict
+        Data by repetition.
+
+    Returns
+    -------
+    list of Outcome
+        One a trial, finished or failed; an error in one trial does not touch the others.
+    """
+    torch.set_num_threads(1)  # sums in one order: the number of jobs must not change a result
+    started = time.perf_counter()
+    environment_of_run = environment()
+    key = environment_id(environment_of_run)
+    try:
+        results = _fit_and_score(trials, data)
+    except UserError:
+        raise
+    except Exception as error:
+        results = [_failure(trial, error) for trial in trials]
+    seconds = (time.perf_counter() - started) / len(trials)
+    shared = {
+        "seconds": round(seconds, 4),
+        "stacked": len(trials),
+        "peak_memory_mb": round(_peak_memory_mb(), 1),
+        "environment": key,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return [
+        outcome.model_copy(
+            update={
+                "record": outcome.record.model_copy(update=shared),
+                "environment": environment_of_run,
+            }
+        )
+        for outcome in results
+    ]
+
+
+def _fit_and_score(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Outcome]:
+    train = {t.repetition: _training_rows(t, data[t.repetition]) for t in trials}
+    configs = configurations(trials[0].tune)
+    by_trial = [[_Candidate(_make(t, config), config) for config in configs] for t in trials]
+    flat = [
+        (candidate, train[t.repetition], data[t.repetition].validation)
+        for t, candidates in zip(trials, by_trial, strict=True)
+        for candidate in candidates
+    ]
+    for start in range(0, len(flat), MAX_STACK):
+        _fit_candidates(flat[start : start + MAX_STACK])
+    return [
+        _outcome(t, candidates, train[t.repetition], data[t.repetition])
+        for t, candidates in zip(trials, by_trial, strict=True)
+    ]
+
+
+def configurations(grid: dict[str, list[Scalar]]) -> list[Config]:
+    """List the points of a grid, the last argument fastest; one empty point without a grid."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _training_rows(trial: Trial, data: RepetitionData) -> Rows:
+    X, y = data.train
+    if not trial.shuffle_labels:
+        return X, y
+    seed = seed_for("labels", repetition=trial.repetition, digest=data.split.digest)
+    return X, np.random.default_rng(seed).permutation(y)
+
+
+def _make(trial: Trial, config: Config) -> Any:
+    """Construct the model of a trial with one configuration, with the repetition's seed."""
+    cls = model_class(trial.study, trial.model)
+    params: dict[str, Any] = {**trial.params, **config}
+    known = cls().get_params() if hasattr(cls, "get_params") else {}
+    if "random_state" in known and "random_state" not in params:
+        params["random_state"] = seed_for("initialisation", repetition=trial.repetition)
+    try:
+        return cls(**params)
+    except TypeError as error:
+        raise UserError(
+            f"study {trial.study!r}, arm {trial.arm!r}: {error}",
+            expected="one of " + ", ".join(sorted(known)),
+        ) from None
+
+
+def _fit_candidates(work: Sequence[tuple[_Candidate, Rows, Rows]]) -> None:
+    """Fit candidates, together where the model can, and score them on validation."""
+    models = [candidate.model for candidate, _, _ in work]
+    if isinstance(models[0], StackedClassifier):
+        rows = [(*train, *validation) for _, train, validation in work]
+        fitted: list[Any] = models[0].fit_many(models, rows)
+    else:
+        fitted = [
+            _fit_alone(model, train) for model, (_, train, _) in zip(models, work, strict=True)
+        ]
+    for result, (candidate, _, validation) in zip(fitted, work, strict=True):
+        if isinstance(result, Exception):
+            candidate.error = f"{type(result).__name__}: {result}"
+        else:
+            candidate.accuracy, candidate.loss = _validate(result, validation)
+
+
+def _fit_alone(model: Any, train: Rows) -> Any:
+    try:
+        return model.fit(*train)
+    except (ValueError, ArithmeticError) as error:
+        return error
+
+
+def _validate(model: Any, validation: Rows) -> tuple[float, float]:
+    predicted, probabilities = _predict(model, validation[0])
+    classes = len(model.classes_)
+    values = classification_metrics("v", validation[1], predicted, probabilities, classes)
+    return values["v_accuracy"], values.get("v_log_loss", float("nan"))
+
+
+def _predict(model: Any, X: FloatArray) -> tuple[IntArray, FloatArray | None]:
+    probabilities = None
+    if hasattr(model, "predict_proba"):
+        probabilities = np.asarray(model.predict_proba(X))
+    return np.asarray(model.predict(X)), probabilities
+
+
+def choose(candidates: Sequence[_Candidate]) -> _Candidate:
+    """Choose by validation accuracy, then lower validation loss, then the grid's order."""
+    sound = [c for c in candidates if not c.error]
+    if not sound:
+        raise ArithmeticError(candidates[0].error)
+
+    def quality(candidate: _Candidate) -> tuple[float, float]:
+        return candidate.accuracy, -np.nan_to_num(candidate.loss, nan=np.inf)
+
+    return max(sound, key=quality)
+
+
+def _outcome(
+    trial: Trial, candidates: Sequence[_Candidate], train: Rows, data: RepetitionData
+) -> Outcome:
+    try:
+        best = choose(candidates)
+    except ArithmeticError as error:
+        return _failure(trial, error)
+    model, n_classes = best.model, data.n_classes
+    metrics: dict[str, float] = {}
+    predicted: dict[str, str] = {}
+    for role, (X, y) in (("train", train), ("validation", data.validation), ("test", data.test)):
+        classes, probabilities = _predict(model, X)
+        metrics |= classification_metrics(role, y, classes, probabilities, n_classes)
+        predicted[role] = pack_classes(classes.tolist())
+    if hasattr(model, "diagnostics"):
+        metrics |= model.diagnostics(data.test[0])
+    cost = model.hardware_cost(len(train[1])) if hasattr(model, "hardware_cost") else None
+    record = Record(
+        id=trial.id,
+        study=trial.study,
+        arm=trial.arm,
+        repetition=trial.repetition,
+        metrics={name: _round(value) for name, value in metrics.items()},
+        chosen=best.config,
+        parameters=count_parameters(model),
+        cost=cost,
+    )
+    return Outcome(
+        record=record,
+        predictions=Predictions(
+            id=trial.id, validation=predicted["validation"], test=predicted["test"]
+        ),
+        curves=_curves(trial.id, model),
+        tuning=_tuning(trial.id, candidates),
+        split=data.split,
+    )
+
+
+def _curves(trial_id: str, model: Any) -> Curves | None:
+    history = getattr(model, "history_", None)
+    if history is None:
+        return None
+    named = {
+        "train_loss": history.train_loss,
+        "validation_loss": history.validation_loss,
+        "validation_accuracy": history.validation_accuracy,
+    }
+    values = {name: [_round(v, 5) for v in curve] for name, curve in named.items() if curve}
+    return Curves(id=trial_id, epochs=history.epochs, values=values)
+
+
+def _tuning(trial_id: str, candidates: Sequence[_Candidate]) -> Tuning | None:
+    if len(candidates) == 1:
+        return None
+    return Tuning(
+        id=trial_id,
+        configurations=[c.config for c in candidates],
+        validation_accuracy=[_round(_finite(c.accuracy, -1.0)) for c in candidates],
+        validation_loss=[_round(_finite(c.loss, -1.0), 5) for c in candidates],
+    )
+
+
+def _finite(value: float, otherwise: float) -> float:
+    """JSON has no NaN: a configuration that diverged has accuracy and loss -1."""
+    return value if np.isfinite(value) else otherwise
+
+
+def _round(value: float, digits: int = 6) -> float:
+    return round(float(value), digits)
+
+
+def _failure(trial: Trial, error: Exception) -> Outcome:
+    return Outcome(
+        record=Record(
+            id=trial.id,
+            study=trial.study,
+            arm=trial.arm,
+            repetition=trial.repetition,
+            status="failed",
+            error=" ".join(f"{type(error).__name__}: {error}".split()),
+        )
+    )
+
+
+def _peak_memory_mb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024

@@ -1,0 +1,1 @@
+"""Scikit-learn estimators: baselines, quantum heads, controls, and the one training loop."""

@@ -1,0 +1,83 @@
+"""Layers of a stack: each holds R copies with random numbers of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from qlmbench.seeding import seed_for
+
+
+class StackedLinear(nn.Module):
+    """R affine maps side by side, each initialised as `torch.nn.Linear` is, times a factor.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Widths.
+    seeds : sequence of int
+        One a copy; copy r depends on ``seeds[r]`` and the layer's name alone.
+    name : str
+        Distinguishes the layers of one network.
+    scales : sequence of float
+        Factor on the initial values, one a copy.
+    dtype : torch.dtype
+        Type of the parameters.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        seeds: Sequence[int],
+        name: str,
+        scales: Sequence[float],
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(n_in)
+        weights, biases = [], []
+        for seed, scale in zip(seeds, scales, strict=True):
+            g = torch.Generator().manual_seed(seed_for("initialisation", seed=seed, layer=name))
+            # Drawn in float64 so that single and double precision start from the same point.
+            uniform = torch.rand(n_in + 1, n_out, generator=g, dtype=torch.float64) * 2 - 1
+            weights.append(uniform[:-1] * bound * scale)
+            biases.append(uniform[-1:] * bound * scale)
+        self.weight = nn.Parameter(torch.stack(weights).to(dtype))
+        self.bias = nn.Parameter(torch.stack(biases).to(dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (R, n, n_in) to (R, n, n_out)."""
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class StackedDropout(nn.Module):
+    """Dropout whose masks depend, copy by copy, on that copy's seed alone.
+
+    Parameters
+    ----------
+    rate : float
+        Share of values set to zero in training.
+    seeds : sequence of int
+        One a copy.
+    name : str
+        Distinguishes the layers of one network.
+    """
+
+    def __init__(self, rate: float, *, seeds: Sequence[int], name: str) -> None:
+        super().__init__()
+        self.rate = rate
+        self.generators = [
+            torch.Generator().manual_seed(seed_for("sampling", seed=s, layer=name)) for s in seeds
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop in training, pass through in evaluation."""
+        if not self.training or self.rate == 0:
+            return x
+        draws = [torch.rand(x.shape[1:], generator=g, dtype=x.dtype) for g in self.generators]
+        return x * (torch.stack(draws) >= self.rate) / (1 - self.rate)

@@ -1,0 +1,135 @@
+"""How many parameters a head has, how many of them can do anything, and which do nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qlmbench.models.stacked import StackedClassifier
+from qlmbench.quantum.merlin_backend import MerlinCircuit
+from qlmbench.quantum.photonic import PhotonicCircuit
+from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.records import Parameters
+from qlmbench.seeding import seed_for
+
+CIRCUITS = (PhotonicCircuit, MerlinCircuit, QubitCircuit)
+N_POINTS = 32
+"""Random inputs at which the parameters are looked at."""
+
+_AUDITED: dict[tuple[type, str, int], Parameters] = {}
+
+
+def count_parameters(estimator: Any) -> Parameters | None:
+    """Count the parameters of a fitted classifier.
+
+    Parameters
+    ----------
+    estimator : classifier
+        One of our heads, or a scikit-learn classifier. For a linear model these are its
+        coefficients, for a kernel machine the dual coefficients of its support vectors.
+
+    Returns
+    -------
+    Parameters or None
+        None where the notion does not apply.
+    """
+    if isinstance(estimator, StackedClassifier):
+        key = (type(estimator), estimator.structure(), estimator.n_features_in_)
+        if key not in _AUDITED:
+            _AUDITED[key] = audit(estimator.network_, estimator.n_features_in_)
+        return _AUDITED[key]
+    if getattr(estimator, "kernel", "linear") == "linear" and hasattr(estimator, "coef_"):
+        count = estimator.coef_.size + estimator.intercept_.size
+        return Parameters(classical=count, effective=count)
+    if hasattr(estimator, "dual_coef_"):
+        return Parameters(classical=estimator.dual_coef_.size + estimator.intercept_.size)
+    return None
+
+
+def audit(network: nn.Module, n_features: int) -> Parameters:
+    """Count the parameters of a network of one copy, and those that can do anything.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps (1, n, n_features) to logits.
+    n_features : int
+        Width of its input.
+
+    Returns
+    -------
+    counts : Parameters
+        ``dead`` counts parameters whose derivative is zero at every one of many random inputs.
+        ``effective`` counts the classical parameters that are not dead, plus, for each circuit,
+        the rank of the Jacobian of its outputs to its angles at random phases.
+    """
+    circuits = [m for m in network.modules() if isinstance(m, CIRCUITS)]
+    angles = {id(p) for c in circuits for p in c.parameters() if p.requires_grad}
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    quantum = sum(p.numel() for p in trainable if id(p) in angles)
+    classical = sum(p.numel() for p in trainable) - quantum
+    dead = _dead(network, n_features)
+    dead_classical = sum(n for key, n in dead.items() if key not in angles)
+    return Parameters(
+        classical=classical,
+        quantum=quantum,
+        effective=classical - dead_classical + sum(angle_rank(c) for c in circuits),
+        dead=sum(dead.values()),
+    )
+
+
+def _dead(network: nn.Module, n_features: int) -> dict[int, int]:
+    """Count, for each parameter tensor, the entries that no output depends on."""
+    network.eval()
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    g = torch.Generator().manual_seed(seed_for("sampling", purpose="dead parameters"))
+    dtype = trainable[0].dtype
+    x = torch.randn(1, N_POINTS, n_features, generator=g, dtype=dtype)
+    logits = network(x)
+    alive = [torch.zeros_like(p, dtype=torch.bool) for p in trainable]
+    for _ in range(3):  # a derivative may vanish by accident for one weighting, not for three
+        weights = torch.randn(logits.shape, generator=g, dtype=dtype)
+        grads = torch.autograd.grad(
+            (logits * weights).sum(), trainable, retain_graph=True, allow_unused=True
+        )
+        for known, grad in zip(alive, grads, strict=True):
+            if grad is not None:
+                known |= grad.abs() > 1e-9 * grad.abs().max()
+    return {id(p): int((~known).sum()) for p, known in zip(trainable, alive, strict=True)}
+
+
+def angle_rank(circuit: Any) -> int:
+    """Rank of the Jacobian of a circuit's outputs to its angles, at random inputs.
+
+    It is the number of angles that matter: more of them only describe the same functions again.
+    Random weightings of the outputs stand for the outputs; they keep the rank, and there are few.
+    """
+    angles = [p for p in circuit.parameters() if p.requires_grad]
+    if not angles:
+        return 0
+    outputs = _outputs_at_random(circuit)
+    n_angles = sum(p.numel() for p in angles)
+    g = torch.Generator().manual_seed(seed_for("sampling", purpose="angle rank"))
+    rows = []
+    for _ in range(n_angles + 8):
+        weights = torch.randn(outputs.shape, generator=g, dtype=outputs.dtype)
+        grads = torch.autograd.grad((outputs * weights).sum(), angles, retain_graph=True)
+        rows.append(torch.cat([grad.flatten() for grad in grads]))
+    jacobian = torch.stack(rows).double()
+    tolerance = 1e-8 if outputs.dtype == torch.float64 else 1e-4
+    return int(torch.linalg.matrix_rank(jacobian, rtol=tolerance))
+
+
+def _outputs_at_random(circuit: Any) -> Tensor:
+    g = torch.Generator().manual_seed(seed_for("sampling", purpose="circuit inputs"))
+    dtype = next(circuit.parameters()).dtype
+    if isinstance(circuit, QubitCircuit):
+        n_inputs = circuit.description.n_inputs
+    else:
+        n_inputs = circuit.n_blocks * circuit.n_modes
+    inputs = 2 * math.pi * torch.rand(1, N_POINTS, n_inputs, generator=g, dtype=dtype)
+    outputs: Tensor = circuit(inputs)
+    return outputs

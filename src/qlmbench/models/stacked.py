@@ -1,0 +1,310 @@
+"""The base of every trained head: a scikit-learn classifier that can train many copies at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self, TypedDict
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import nn
+
+from qlmbench.models.training import FloatArray, History, Problem, Schedule, train_stack
+from qlmbench.records import Cost
+
+
+class TrainingOptions(TypedDict, total=False):
+    """Arguments that every trained head takes; see `StackedClassifier`."""
+
+    epochs: int
+    batch_size: int | None
+    learning_rate: float
+    weight_decay: float
+    init_scale: float
+    restore_best: bool
+    patience: int | None
+    class_weight: str | dict[Any, float] | None
+    precision: str
+    random_state: int
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss stopped being a number."""
+
+
+class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Base of heads that are trained by gradient; a subclass says what the network is.
+
+    Parameters
+    ----------
+    epochs : int, default=200
+        Passes over the training rows.
+    batch_size : int or None, default=32
+        Rows a step; None for all rows at once.
+    learning_rate : float, default=1e-3
+        Step size of Adam.
+    weight_decay : float, default=0.0
+        Factor of the L2 term.
+    init_scale : float, default=1.0
+        Factor on the usual scale of the initial weights and angles.
+    restore_best : bool, default=True
+        Whether to end with the state that was best on validation, where validation rows are given.
+    patience : int or None, default=None
+        Stop after so many epochs without improvement on validation.
+    class_weight : "balanced", dict or None, default=None
+        Weights of the classes in the loss.
+    precision : {"single", "double"}, default="single"
+        Floating-point type of the training.
+    random_state : int, default=0
+        Seed of initialisation, batches and dropout.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels.
+    n_features_in_ : int
+        Number of features seen in fit.
+    network_ : torch.nn.Module
+        The trained network, a stack of one copy.
+    history_ : History
+        Losses and accuracies by epoch.
+    n_iter_ : int
+        Number of epochs trained.
+    """
+
+    #: Arguments that may differ among the copies of one stack.
+    varying: ClassVar[frozenset[str]] = frozenset(
+        {"learning_rate", "weight_decay", "init_scale", "random_state"}
+    )
+
+    def __init__(
+        self,
+        *,
+        epochs: int = 200,
+        batch_size: int | None = 32,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        init_scale: float = 1.0,
+        restore_best: bool = True,
+        patience: int | None = None,
+        class_weight: str | dict[Any, float] | None = None,
+        precision: str = "single",
+        random_state: int = 0,
+    ) -> None:
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.init_scale = init_scale
+        self.restore_best = restore_best
+        self.patience = patience
+        self.class_weight = class_weight
+        self.precision = precision
+        self.random_state = random_state
+
+    def __init_subclass__(cls) -> None:
+        """Write out ``**training`` in the signature, which scikit-learn and readers look at."""
+        super().__init_subclass__()
+        own = inspect.signature(cls.__init__)
+        if any(p.kind is p.VAR_KEYWORD for p in own.parameters.values()):
+            shared = list(inspect.signature(StackedClassifier.__init__).parameters.values())[1:]
+            named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+            cls.__init__.__signature__ = own.replace(parameters=[*named, *shared])  # type: ignore[attr-defined]
+
+    @property
+    def stackable(self) -> bool:
+        """Whether several of these heads can be one stack."""
+        return True
+
+    # ---- what a subclass says ------------------------------------------------------------
+
+    @classmethod
+    def build(
+        cls, heads: Sequence[Self], n_features: int, n_classes: int, dtype: torch.dtype
+    ) -> nn.Module:
+        """Make the network of a stack: one copy a head, from (R, n, F) to logits (R, n, C)."""
+        raise NotImplementedError
+
+    # ---- scikit-learn --------------------------------------------------------------------
+
+    def fit(
+        self, X: FloatArray, y: Any, X_val: FloatArray | None = None, y_val: Any = None
+    ) -> Self:
+        """Train on rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Features.
+        y : array-like of shape (n,)
+            Class labels.
+        X_val, y_val : array-like, optional
+            Validation rows: the state that is best on them is kept.
+
+        Returns
+        -------
+        self
+        """
+        fitted = self.fit_many([self], [(X, y, X_val, y_val)])[0]
+        if isinstance(fitted, Exception):
+            raise fitted
+        return self
+
+    @classmethod
+    def fit_many(
+        cls,
+        heads: Sequence[Self],
+        rows: Sequence[tuple[FloatArray, Any, FloatArray | None, Any]],
+    ) -> list[Self | Exception]:
+        """Train several heads at once, each as if alone.
+
+        Heads that differ only in learning rate, weight decay, initial scale or random state, on
+        equally many rows, are trained as one stack.
+
+        Parameters
+        ----------
+        heads : sequence of heads
+            Unfitted; they are fitted in place.
+        rows : sequence of tuple
+            ``(X, y, X_val, y_val)`` of each head.
+
+        Returns
+        -------
+        list
+            The fitted heads; in the place of a head whose loss diverged, the error.
+        """
+        problems = [head._check(*row) for head, row in zip(heads, rows, strict=True)]
+        stacks: dict[Any, list[int]] = {}
+        for i, (head, problem) in enumerate(zip(heads, problems, strict=True)):
+            n_val = -1 if problem.y_val is None else len(problem.y_val)
+            alone = None if head.stackable else i
+            key = (head.structure(), problem.X.shape, n_val, len(head.classes_), alone)
+            stacks.setdefault(key, []).append(i)
+        results: list[Self | Exception] = list(heads)
+        for members in stacks.values():
+            errors = cls._fit_stack([heads[i] for i in members], [problems[i] for i in members])
+            for i, error in zip(members, errors, strict=True):
+                if error is not None:
+                    results[i] = error
+        return results
+
+    def predict_proba(self, X: FloatArray) -> FloatArray:
+        """Return class probabilities, shape (n, n_classes)."""
+        logits = torch.from_numpy(self.logits(X))
+        return np.asarray(logits.softmax(-1).numpy())
+
+    def predict(self, X: FloatArray) -> Any:
+        """Return class labels, shape (n,)."""
+        best = self.logits(X).argmax(1)
+        return self.classes_[best]
+
+    def logits(self, X: FloatArray) -> FloatArray:
+        """Return logits, shape (n, n_classes), in double precision."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False)
+        self.network_.eval()
+        with torch.no_grad():
+            # Block by block: memory stays bounded for any number of rows.
+            blocks = torch.split(torch.tensor(X, dtype=torch.float64), 4096)
+            logits = torch.cat([self.network_(block[None])[0] for block in blocks])
+        return np.asarray(logits.numpy())
+
+    # ---- inside --------------------------------------------------------------------------
+
+    def structure(self) -> str:
+        """Describe everything that the heads of one stack share."""
+        params = self.get_params(deep=False)
+        return repr(sorted((k, v) for k, v in params.items() if k not in self.varying))
+
+    def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
+        if self.precision not in _DTYPES:
+            raise ValueError(f"precision={self.precision!r}; expected one of {', '.join(_DTYPES)}")
+        if (X_val is None) != (y_val is None):
+            raise ValueError("give both X_val and y_val, or neither")
+        X, y = validate_data(self, X, y)
+        check_classification_targets(y)
+        self.classes_, indices = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"{type(self).__name__} needs two classes; y has one class only")
+        if X_val is None:
+            return Problem(X, indices)
+        X_val = validate_data(self, X_val, reset=False)
+        unknown = set(np.unique(y_val)) - set(self.classes_)
+        if unknown:
+            raise ValueError(f"y_val has classes that y has not: {sorted(unknown)}")
+        return Problem(X, indices, X_val, np.searchsorted(self.classes_, y_val))
+
+    def _class_weights(self, indices: Any) -> FloatArray:
+        weights = compute_class_weight(
+            self.class_weight, classes=self.classes_, y=self.classes_[indices]
+        )
+        return np.asarray(weights, dtype=np.float64)
+
+    @classmethod
+    def _fit_stack(
+        cls, heads: Sequence[Self], problems: Sequence[Problem]
+    ) -> list[Exception | None]:
+        first = heads[0]
+        dtype = _DTYPES[first.precision]
+        network = cls.build(heads, problems[0].X.shape[1], len(first.classes_), dtype)
+        weighted = first.class_weight is not None
+        histories = train_stack(
+            network,
+            problems,
+            Schedule(first.epochs, first.batch_size, first.restore_best, first.patience),
+            learning_rates=[h.learning_rate for h in heads],
+            weight_decays=[h.weight_decay for h in heads],
+            seeds=[h.random_state for h in heads],
+            class_weights=(
+                [h._class_weights(p.y) for h, p in zip(heads, problems, strict=True)]
+                if weighted
+                else None
+            ),
+        )
+        errors: list[Exception | None] = []
+        for r, (head, history) in enumerate(zip(heads, histories, strict=True)):
+            head.network_ = head._copy_of(network, r, len(heads))
+            head.history_ = history
+            head.n_iter_ = history.epochs[-1]
+            errors.append(_divergence(head, history))
+        return errors
+
+    @torch.no_grad()
+    def _copy_of(self, network: nn.Module, r: int, n_copies: int) -> nn.Module:
+        """Take copy r out of a stack, as a stack of one in double precision.
+
+        Scoring in double makes a row's result independent of its place among the rows.
+        """
+        alone = self.build([self], self.n_features_in_, len(self.classes_), torch.float64)
+        stacked = dict(network.named_parameters())
+        for name, parameter in alone.named_parameters():
+            values = stacked[name]
+            parameter.copy_(values[r : r + 1] if n_copies > 1 else values)
+        return alone
+
+    # ---- what the tables say of it ---------------------------------------------------------
+
+    def diagnostics(self, X: FloatArray) -> dict[str, float]:
+        """Return numbers that say how far the head's result can be trusted; none by default."""
+        return {}
+
+    def hardware_cost(self, n_train: int) -> Cost | None:
+        """Circuit evaluations that this training would take on a processor; None without one."""
+        return None
+
+
+_DTYPES = {"single": torch.float32, "double": torch.float64}
+
+
+def _divergence(head: StackedClassifier, history: History) -> Exception | None:
+    if history.diverged_at is None:
+        return None
+    return TrainingDivergedError(
+        f"{type(head).__name__}: the loss is not a number from epoch {history.diverged_at} on "
+        f"(learning_rate={head.learning_rate}); try a smaller learning rate"
+    )

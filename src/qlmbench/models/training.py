@@ -1,0 +1,355 @@
+"""The one training loop: many repetitions of one network trained together, each as if alone.
+
+A *stack* is R copies of a network whose every parameter has a leading axis of length R. Copies
+share no parameter and no random number, the loss is the sum of their losses, and Adam works element
+by element, so the gradient and the path of each copy are those of training it alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qlmbench.seeding import seed_for
+
+FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
+
+
+N_LOOKS = 40
+"""Times that a training looks at validation (every epoch, if it has fewer)."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Data of one repetition.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+    y : ndarray of shape (n,)
+    X_val, y_val : ndarray, optional
+        Validation rows, for the best state and for early stopping.
+    """
+
+    X: FloatArray
+    y: IntArray
+    X_val: FloatArray | None = None
+    y_val: IntArray | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a stack is trained; equal for all its copies.
+
+    Parameters
+    ----------
+    epochs : int
+        Passes over the training rows.
+    batch_size : int or None
+        Rows a step; None for all rows at once.
+    restore_best : bool
+        Whether to end with the state of the best validation accuracy (ties: lowest loss) among
+        the `N_LOOKS` that are compared.
+    patience : int or None
+        Epochs without improvement on validation after which a copy stops.
+    """
+
+    epochs: int
+    batch_size: int | None
+    restore_best: bool
+    patience: int | None
+
+
+@dataclass
+class History:
+    """What happened to one copy, epoch by epoch."""
+
+    epochs: list[int] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+    best_epoch: int | None = None
+    diverged_at: int | None = None
+    steps: int = 0
+
+
+class StackedAdam(torch.optim.Optimizer):
+    """Adam with one learning rate and one weight decay for each copy of a stack.
+
+    For a stack of one copy it equals `torch.optim.Adam` (Kingma & Ba 2015, arXiv 1412.6980;
+    weight decay as an L2 term of the gradient).
+
+    Parameters
+    ----------
+    params : iterable of Tensor
+        Parameters with a leading axis of length R.
+    lr : sequence of float
+        R learning rates.
+    weight_decay : sequence of float
+        R factors of the L2 term.
+    betas : tuple of float
+        Decay rates of the two moments.
+    eps : float
+        Added to the root of the second moment.
+    """
+
+    def __init__(
+        self,
+        params: Iterator[nn.Parameter],
+        lr: Sequence[float],
+        weight_decay: Sequence[float],
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(params, {"betas": betas, "eps": eps})
+        self.lr = list(lr)
+        self.weight_decay = list(weight_decay)
+        self._n_steps = 0
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        if closure is not None:
+            raise ValueError("StackedAdam takes no closure")
+        self._n_steps += 1
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            self._update(params, [p.grad for p in params], group["betas"], group["eps"])
+
+    def _update(
+        self, params: list[Tensor], grads: list[Tensor], betas: tuple[float, float], eps: float
+    ) -> None:
+        if not params:
+            return
+        if any(self.weight_decay):
+            decays = [self._spread(self.weight_decay, p) for p in params]
+            grads = [g + d * p for g, d, p in zip(grads, decays, params, strict=True)]
+        first, second = self._moments(params)
+        torch._foreach_lerp_(first, grads, 1 - betas[0])
+        torch._foreach_mul_(second, betas[1])
+        torch._foreach_addcmul_(second, grads, grads, 1 - betas[1])
+        t = self._n_steps
+        denominators = torch._foreach_sqrt(second)
+        torch._foreach_div_(denominators, math.sqrt(1 - betas[1] ** t))
+        torch._foreach_add_(denominators, eps)
+        steps = torch._foreach_div(first, denominators)
+        rates = [self._spread([lr / (1 - betas[0] ** t) for lr in self.lr], p) for p in params]
+        torch._foreach_mul_(steps, rates)
+        torch._foreach_sub_(params, steps)
+
+    def _moments(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        for p in params:
+            if not self.state[p]:
+                self.state[p] = {"first": torch.zeros_like(p), "second": torch.zeros_like(p)}
+        return [self.state[p]["first"] for p in params], [self.state[p]["second"] for p in params]
+
+    @staticmethod
+    def _spread(values: list[float], like: Tensor) -> Tensor:
+        """Give a value a copy the shape that broadcasts against a parameter."""
+        return torch.tensor(values, dtype=like.dtype).view(-1, *[1] * (like.ndim - 1))
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Rows of all copies: X (R, n, n_features), y (R, n), weights (R, n)."""
+
+    X: Tensor
+    y: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        rows: Sequence[tuple[FloatArray, IntArray]],
+        class_weights: Sequence[FloatArray] | None,
+        dtype: torch.dtype,
+    ) -> _Stack:
+        X = torch.stack([torch.tensor(X, dtype=dtype) for X, _ in rows])
+        y = torch.stack([torch.tensor(y, dtype=torch.long) for _, y in rows])
+        if class_weights is None:
+            return cls(X, y, torch.ones(y.shape, dtype=dtype))
+        table = torch.stack([torch.tensor(w, dtype=dtype) for w in class_weights])
+        return cls(X, y, table.gather(1, y))
+
+    def batches(self, size: int | None, orders: list[torch.Generator]) -> Iterator[_Stack]:
+        """Yield the rows in batches, each copy in an order of its own."""
+        n = self.y.shape[1]
+        if size is None or size >= n:
+            yield self
+            return
+        order = torch.stack([torch.randperm(n, generator=g) for g in orders])
+        copies = torch.arange(len(order))[:, None]
+        for start in range(0, n, size):
+            rows = order[:, start : start + size]
+            yield _Stack(self.X[copies, rows], self.y[copies, rows], self.weights[copies, rows])
+
+    def losses(self, logits: Tensor) -> Tensor:
+        """Weighted mean cross-entropy of each copy, shape (R,)."""
+        each = nn.functional.cross_entropy(
+            logits.flatten(0, 1), self.y.flatten(), reduction="none"
+        ).view_as(self.y)
+        return (each * self.weights).sum(1) / self.weights.sum(1)
+
+    def accuracies(self, logits: Tensor) -> Tensor:
+        """Share of rows that are right, shape (R,)."""
+        return (logits.argmax(-1) == self.y).double().mean(1)
+
+
+class _BestStates:
+    """The best state of each copy so far, and how long ago it was."""
+
+    def __init__(self, network: nn.Module, n_copies: int) -> None:
+        self.network = network
+        self.states = [p.detach().clone() for p in network.parameters()]
+        self.accuracy = torch.full((n_copies,), -1.0, dtype=torch.float64)
+        self.loss = torch.full((n_copies,), math.inf, dtype=torch.float64)
+        self.epoch = torch.zeros(n_copies, dtype=torch.long)
+
+    def offer(self, epoch: int, accuracy: Tensor, loss: Tensor, running: Tensor) -> None:
+        better = (accuracy > self.accuracy) | ((accuracy == self.accuracy) & (loss < self.loss))
+        better &= running
+        if not better.any():
+            return
+        self.accuracy[better], self.loss[better] = accuracy[better], loss[better].double()
+        self.epoch[better] = epoch
+        for state, parameter in zip(self.states, self.network.parameters(), strict=True):
+            if better.all():
+                state.copy_(parameter.detach())
+            else:
+                state[better] = parameter.detach()[better]
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        for state, parameter in zip(self.states, self.network.parameters(), strict=True):
+            parameter.copy_(state)
+
+
+def train_stack(
+    network: nn.Module,
+    problems: Sequence[Problem],
+    schedule: Schedule,
+    *,
+    learning_rates: Sequence[float],
+    weight_decays: Sequence[float],
+    seeds: Sequence[int],
+    class_weights: Sequence[FloatArray] | None = None,
+) -> list[History]:
+    """Train R copies of a network together.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps (R, n, n_features) to logits (R, n, n_classes); parameters have a leading axis R.
+    problems : sequence of Problem
+        R sets of rows with class indices as labels; all of one size.
+    schedule : Schedule
+        Epochs, batches, and what validation decides.
+    learning_rates, weight_decays : sequence of float
+        One value a copy.
+    seeds : sequence of int
+        One a copy; decides the order of the batches of that copy alone.
+    class_weights : sequence of ndarray, optional
+        Weight of each class, for each copy.
+
+    Returns
+    -------
+    list of History
+        One a copy. A copy whose loss stops being a number has ``diverged_at`` set; the others
+        go on.
+    """
+    dtype = next(network.parameters()).dtype
+    train = _Stack.of([(p.X, p.y) for p in problems], class_weights, dtype)
+    validation = _validation_stack(problems, dtype)
+    if validation is None and (schedule.patience is not None):
+        raise ValueError("patience needs validation rows: give X_val and y_val to fit")
+    histories = [History() for _ in problems]
+    orders = [torch.Generator().manual_seed(seed_for("batches", seed=s)) for s in seeds]
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    optimiser = StackedAdam(iter(trainable), learning_rates, weight_decays)
+    best = _BestStates(network, len(problems))
+    running = torch.ones(len(problems), dtype=torch.bool)
+    look_every = max(1, schedule.epochs // N_LOOKS)
+    for epoch in range(1, schedule.epochs + 1):
+        losses = _epoch(network, train, schedule.batch_size, orders, optimiser, histories)
+        _note_divergence(histories, running, losses, epoch)
+        if epoch % look_every == 0 or epoch == schedule.epochs:
+            _look(network, validation, histories, losses, epoch, best, running)
+        if schedule.patience is not None:
+            running &= epoch - best.epoch < schedule.patience
+        if not running.any():
+            break
+    if validation is not None and schedule.restore_best:
+        best.restore()
+        for history, epoch_ in zip(histories, best.epoch.tolist(), strict=True):
+            history.best_epoch = epoch_
+    return histories
+
+
+def _validation_stack(problems: Sequence[Problem], dtype: torch.dtype) -> _Stack | None:
+    rows = [(p.X_val, p.y_val) for p in problems]
+    given = [(X, y) for X, y in rows if X is not None and y is not None]
+    if given and len(given) < len(rows):
+        raise ValueError(f"{len(given)} of {len(rows)} problems have validation rows; give all")
+    return _Stack.of(given, None, dtype) if given else None
+
+
+def _epoch(
+    network: nn.Module,
+    train: _Stack,
+    batch_size: int | None,
+    orders: list[torch.Generator],
+    optimiser: StackedAdam,
+    histories: list[History],
+) -> Tensor:
+    """One pass over the rows; return the mean loss of each copy, shape (R,)."""
+    network.train()
+    total, weight = torch.zeros(len(orders)), torch.zeros(len(orders))
+    for batch in train.batches(batch_size, orders):
+        losses = batch.losses(network(batch.X))
+        optimiser.zero_grad()
+        torch.autograd.backward(losses.sum())
+        optimiser.step()
+        share = batch.weights.sum(1)
+        total = total + losses.detach() * share
+        weight = weight + share
+        for history in histories:
+            history.steps += 1
+    return total / weight
+
+
+def _note_divergence(histories: list[History], running: Tensor, losses: Tensor, epoch: int) -> None:
+    for r in torch.nonzero(~torch.isfinite(losses)).flatten().tolist():
+        running[r] = False
+        if histories[r].diverged_at is None:
+            histories[r].diverged_at = epoch
+
+
+@torch.no_grad()
+def _look(
+    network: nn.Module,
+    validation: _Stack | None,
+    histories: list[History],
+    losses: Tensor,
+    epoch: int,
+    best: _BestStates,
+    running: Tensor,
+) -> None:
+    """Write down where every copy stands, and keep the states that are best on validation."""
+    for history, loss in zip(histories, losses.tolist(), strict=True):
+        history.epochs.append(epoch)
+        history.train_loss.append(loss)
+    if validation is None:
+        return
+    network.eval()
+    logits = network(validation.X)
+    accuracy, loss = validation.accuracies(logits), validation.losses(logits)
+    best.offer(epoch, accuracy, loss, running)
+    for r, history in enumerate(histories):
+        history.validation_accuracy.append(float(accuracy[r]))
+        history.validation_loss.append(float(loss[r]))

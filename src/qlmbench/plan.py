@@ -1,0 +1,153 @@
+"""Trials and their identity, and the list of trials that a run of a study consists of."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from qlmbench.data.datasets import dataset_identity
+from qlmbench.data.encoders import encoder_identity
+from qlmbench.errors import UserError
+from qlmbench.spec import Arm, Profile, Scalar, Spec, Split, Study, Value, unknown
+
+IDENTITY_VERSION = 1
+"""Raised when the harness changes what a record means; a test pins one golden id per version."""
+
+
+class Trial(Spec):
+    """One arm on one repetition: the smallest thing that is run, recorded and resumed."""
+
+    study: str
+    study_version: int
+    arm: str
+    model: str
+    params: dict[str, Value]
+    tune: dict[str, list[Scalar]]
+    shuffle_labels: bool
+    dataset: dict[str, str]
+    """Identity of the dataset: name and content hash."""
+    encoder: dict[str, str]
+    """Identity of the encoder: name, weights hash, settings."""
+    split: Split
+    repetition: int
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of what changes the outcome, and of nothing else.
+
+        The profile's name, the number of jobs, the order, a folder's name and the total number of
+        repetitions do not enter; names of datasets and encoders do not either, their content does.
+        """
+        payload = self.model_dump(mode="json", exclude_none=True)
+        payload["identity"] = IDENTITY_VERSION
+        payload["dataset"] = {k: v for k, v in self.dataset.items() if k != "name"}
+        payload["encoder"] = {k: v for k, v in self.encoder.items() if k != "name"}
+        text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def job(self) -> str:
+        """Everything of the trial but its repetition: trials of one job can be trained together."""
+        payload = self.model_dump(mode="json", exclude={"repetition"})
+        return json.dumps(payload, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials of one run, in a fixed order, and the folder name they are stored under."""
+
+    study: Study
+    profile_name: str
+    run_name: str
+    dataset: str
+    encoder: str
+    arms: tuple[Arm, ...]
+    trials: tuple[Trial, ...]
+
+
+def make_plan(
+    study: Study,
+    profile_name: str,
+    *,
+    arms: tuple[str, ...] = (),
+    repetitions: int | None = None,
+    data: str | None = None,
+    encoder: str | None = None,
+) -> Plan:
+    """List the trials of a run.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    profile_name : str
+        Name of one of its profiles.
+    arms : tuple of str, optional
+        Names or shell patterns; default all arms of the profile.
+    repetitions : int, optional
+        Number of repetitions instead of the profile's.
+    data : str, optional
+        A registered dataset or a local folder instead of the profile's dataset.
+    encoder : str, optional
+        A registered encoder or a local folder instead of the profile's encoder.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    UserError
+        If the profile, an arm, the dataset or the encoder is not known.
+    """
+    profile = study.profile(profile_name)
+    chosen = _choose(study, profile, arms)
+    n = profile.repetitions if repetitions is None else repetitions
+    if n < 1:
+        raise UserError(f"{n} repetitions asked for", expected="at least 1")
+    changed = [Path(name).name for name in (data, encoder) if name is not None]
+    dataset, encoder = data or profile.dataset, encoder or profile.encoder
+    dataset_id, encoder_id = dataset_identity(dataset), encoder_identity(encoder)
+    trials = [
+        Trial(
+            study=study.name,
+            study_version=study.version,
+            arm=arm.name,
+            model=arm.model,
+            params=_params(arm, profile),
+            tune=arm.tune if profile.tune else {},
+            shuffle_labels=arm.shuffle_labels,
+            dataset=dataset_id,
+            encoder=encoder_id,
+            split=profile.split,
+            repetition=repetition,
+        )
+        for arm in chosen
+        for repetition in range(n)
+    ]
+    run_name = "-".join([profile_name, *changed])
+    return Plan(study, profile_name, run_name, dataset, encoder, tuple(chosen), tuple(trials))
+
+
+def _choose(study: Study, profile: Profile, patterns: tuple[str, ...]) -> list[Arm]:
+    """Select the profile's arms, then of these the ones that the user asked for."""
+    names = [arm.name for arm in study.arms]
+    for wanted in (tuple(profile.arms), patterns):
+        for pattern in wanted:
+            if not fnmatch.filter(names, pattern):
+                raise unknown("arm", pattern, names, f"study {study.name!r}")
+        if wanted:
+            names = [n for n in names if any(fnmatch.fnmatch(n, p) for p in wanted)]
+    return [study.arm(name) for name in names]
+
+
+def _params(arm: Arm, profile: Profile) -> dict[str, Value]:
+    """Parameters of the arm under the profile: its own, overridden; grid keys at first value."""
+    params = dict(arm.params)
+    if not profile.tune:
+        params |= {key: values[0] for key, values in arm.tune.items()}
+    return params | {k: v for k, v in profile.overrides.items() if k in params}

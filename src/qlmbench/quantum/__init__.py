@@ -1,0 +1,1 @@
+"""Photonic and qubit circuits as torch modules, stacked over repetitions."""

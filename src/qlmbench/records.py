@@ -1,0 +1,137 @@
+"""What a trial leaves behind: a short record, and beside it predictions, curves and tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from qlmbench.spec import Scalar
+
+ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class Entry(BaseModel):
+    """Base of everything in the store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Parameters(Entry):
+    """Number of trainable parameters, and how many of them can do anything."""
+
+    classical: int = 0
+    """Trainable numbers outside the circuit."""
+    quantum: int = 0
+    """Trainable angles of the circuit."""
+    effective: int | None = None
+    """Rank of the Jacobian of the outputs to the parameters at a random point."""
+    dead: int = 0
+    """Parameters that no output depends on."""
+
+    @property
+    def total(self) -> int:
+        """Classical and quantum parameters together."""
+        return self.classical + self.quantum
+
+
+class Cost(Entry):
+    """What the same training would take on a quantum processor, by the parameter-shift rule."""
+
+    circuits: int = 0
+    """Circuit evaluations: forward passes plus two a shifted angle."""
+    shots: int = 0
+    """Circuit evaluations times the shots of each."""
+
+
+class Record(Entry):
+    """One trial, in one short row."""
+
+    id: str
+    """Identity of the trial."""
+    study: str
+    arm: str
+    repetition: int
+    status: Literal["ok", "failed"] = "ok"
+    metrics: dict[str, float] = {}
+    """Metric values; accuracy and its kin as fractions, losses in nats."""
+    chosen: dict[str, Scalar] = {}
+    """Configuration that validation chose, where the arm was tuned."""
+    parameters: Parameters | None = None
+    cost: Cost | None = None
+    seconds: float = 0.0
+    """Wall-clock seconds of fitting and scoring, divided among trials trained together."""
+    stacked: int = 1
+    """Number of trainings that ran together."""
+    peak_memory_mb: float = 0.0
+    """Largest resident memory of the process up to the end of the trial."""
+    environment: str = ""
+    """Key of the environment that it ran in."""
+    finished: str = ""
+    """When it ended, UTC, ISO 8601."""
+    error: str = ""
+    """For a failure: what went wrong, in one line."""
+
+
+class Predictions(Entry):
+    """Predicted classes of a trial, one character a row of the split."""
+
+    id: str
+    validation: str
+    test: str
+
+
+class Curves(Entry):
+    """Values an epoch of the configuration that was chosen."""
+
+    id: str
+    epochs: list[int]
+    values: dict[str, list[float]]
+
+
+class Tuning(Entry):
+    """Every configuration that was tried on validation."""
+
+    id: str
+    configurations: list[dict[str, Scalar]]
+    validation_accuracy: list[float]
+    validation_loss: list[float]
+
+
+class SplitLabels(Entry):
+    """True labels of a repetition, so that a metric can be added without training again."""
+
+    repetition: int
+    digest: str
+    """Hash of the rows of all roles."""
+    test_digest: str
+    """Hash of the test rows alone: equal across repetitions where they share their test rows."""
+    n_train: int
+    validation: str
+    test: str
+
+
+class Outcome(Entry):
+    """All that one finished trial writes."""
+
+    record: Record
+    predictions: Predictions | None = None
+    curves: Curves | None = None
+    tuning: Tuning | None = None
+    split: SplitLabels | None = None
+    environment: dict[str, str] = {}
+
+
+def pack_classes(indices: Sequence[int]) -> str:
+    """Write class indices as one character each (above 62 classes: each with a comma)."""
+    if all(i < len(ALPHABET) for i in indices):
+        return "".join(ALPHABET[i] for i in indices)
+    return "".join(f"{i}," for i in indices)
+
+
+def unpack_classes(text: str) -> list[int]:
+    """Read what `pack_classes` wrote."""
+    if "," in text:
+        return [int(part) for part in text.removesuffix(",").split(",")]
+    return [ALPHABET.index(char) for char in text]

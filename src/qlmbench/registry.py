@@ -1,0 +1,141 @@
+"""Finds studies, in a checkout and in installed packages, and the model classes they name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from qlmbench.errors import UserError
+from qlmbench.spec import Study, load_study, unknown
+
+ENTRY_POINTS = "qlmbench.studies"
+"""Group under which an installed package names a module whose folder holds a study.toml."""
+
+
+def study_folders() -> dict[str, Path]:
+    """Find the folders of all studies, by name.
+
+    A study of the working folder hides an installed one of the same name.
+    """
+    found: dict[str, Path] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        spec = importlib.util.find_spec(entry.value)
+        if spec is not None and spec.origin is not None:
+            found[entry.name] = Path(spec.origin).parent
+    for root in _roots():
+        for file in sorted(root.glob("*/study.toml")):
+            found[file.parent.name] = file.parent
+    return found
+
+
+def _roots() -> list[Path]:
+    """List folders of studies: shipped with the package, of its checkout, of the working folder."""
+    package = Path(__file__).resolve().parent
+    return [
+        package / "reproductions",
+        package.parents[1] / "reproductions",
+        Path.cwd() / "reproductions",
+    ]
+
+
+def study_folder(name: str) -> Path:
+    """Return the folder of a study.
+
+    Raises
+    ------
+    UserError
+        If there is none of this name.
+    """
+    folders = study_folders()
+    if name in folders:
+        return folders[name]
+    if not folders:
+        raise UserError(
+            f"unknown study {name!r}; no study found",
+            do="run from the folder that holds reproductions/",
+        )
+    raise unknown("study", name, list(folders), "qlmbench")
+
+
+def get_study(name: str) -> Study:
+    """Read the study of this name.
+
+    Raises
+    ------
+    UserError
+        If there is none, or if its study.toml is not valid.
+    """
+    folder = study_folder(name)
+    study = load_study(folder / "study.toml")
+    if study.name != name:
+        raise UserError(
+            f"{folder / 'study.toml'}: key 'name' is {study.name!r}",
+            expected=f"the folder's name, {name!r}",
+        )
+    return study
+
+
+def model_class(study: str, reference: str) -> Any:
+    """Import the class that an arm names.
+
+    Parameters
+    ----------
+    study : str
+        Name of the study; a module of its folder comes before any other.
+    reference : str
+        ``module:Class``.
+
+    Returns
+    -------
+    type
+
+    Raises
+    ------
+    UserError
+        If there is no such module or class.
+    """
+    module_name, _, class_name = reference.partition(":")
+    folder = study_folder(study)
+    try:
+        if "." not in module_name and (folder / f"{module_name}.py").exists():
+            module = importlib.import_module(f"{_import_folder(study, folder)}.{module_name}")
+        else:
+            module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # Only the module named here is the user's to mend; one that is missing inside it is not.
+        if error.name and not module_name.startswith(error.name):
+            raise
+        raise _no_model(folder, reference, f"there is no module {module_name!r}") from None
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type):
+        raise _no_model(folder, reference, f"{module_name!r} has no class {class_name!r}")
+    return found
+
+
+def _no_model(folder: Path, reference: str, why: str) -> UserError:
+    return UserError(
+        f"{folder / 'study.toml'}: model {reference!r}: {why}", expected="'module:Class'"
+    )
+
+
+def _import_folder(study: str, folder: Path) -> str:
+    """Import a study's folder as a package of its own and return the package's name."""
+    name = f"qlmbench_study_{study.replace('-', '_').replace('.', '_')}"
+    known = sys.modules.get(name)
+    if known is None or known.__path__ != [str(folder)]:
+        for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+            del sys.modules[loaded]
+        init = folder / "__init__.py"
+        spec = importlib.util.spec_from_file_location(
+            name, init if init.exists() else None, submodule_search_locations=[str(folder)]
+        )
+        assert spec is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        if spec.loader is not None:
+            spec.loader.exec_module(module)
+    return name

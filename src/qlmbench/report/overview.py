@@ -1,0 +1,147 @@
+"""All studies on one page: every paper, every claim, a verdict, the effect with its interval."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from qlmbench.errors import UserError
+from qlmbench.report import wording as w
+from qlmbench.report.blocks import Block, Flavour, Heading, TableBlock, Text
+from qlmbench.report.claims import Judged, verdict_counts
+from qlmbench.report.page import StudyPage
+from qlmbench.report.render import Table, to_markdown
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+MEANING = (
+    "**Reproduced**: there, and of the published size. **Partly reproduced**: there, but smaller. "
+    "**Equivalent to the baseline**: shown to be too small to matter. **Not reproduced**: the "
+    "records speak against it. **Inconclusive**: the records cannot tell. Every effect is a mean "
+    "over paired repetitions with its 95 % interval."
+)
+
+
+def overview_blocks(pages: list[StudyPage], flavour: Flavour, link: str) -> list[Block]:
+    """Lay out the overview.
+
+    Parameters
+    ----------
+    pages : list of StudyPage
+        All studies with records.
+    flavour : Flavour
+        How badges are written.
+    link : str
+        Link to a study's page, with ``{name}`` in place of its name.
+
+    Returns
+    -------
+    list of blocks
+    """
+    blocks: list[Block] = [Heading(1, "Results"), Text(overview_sentence(pages)), Text(MEANING)]
+    for page in pages:
+        paper = page.study.paper
+        where = link.format(name=page.study.name)
+        blocks.append(Heading(2, paper.title))
+        repetitions = sorted({j.verdict.n for j in page.sections[0].judged if j.verdict.n})
+        n = w.listed([str(count) for count in repetitions]) or "no"
+        run = page.sections[0].results.run
+        text = f"{page.study.summary} {n} repetitions, run {run}. [Full results]({where})"
+        blocks += [Text(text), TableBlock(claims_overview(page, flavour))]
+    return blocks
+
+
+def overview_sentence(pages: list[StudyPage]) -> str:
+    """Count papers, claims and verdicts."""
+    judged = [j for page in pages for j in page.sections[0].judged]
+    parts = [f"{count} {verdict}" for verdict, count in verdict_counts(judged).items()]
+    papers = w.plural(len(pages), "paper")
+    return f"{papers}, {w.plural(len(judged), 'claim')}: {w.listed(parts) or 'none judged yet'}."
+
+
+def claims_overview(page: StudyPage, flavour: Flavour) -> Table:
+    """Tabulate every claim of a study with its verdict in the first run and in the others."""
+    first, others = page.sections[0], page.sections[1:]
+    rows = []
+    for place, judged in enumerate(first.judged):
+        statement = judged.claim.statement
+        row = {
+            "claim": f"**{statement}**" if judged.claim.headline else statement,
+            "verdict": flavour.badge(judged.verdict.verdict),
+            "published": judged.said,
+            "measured": w.joined(judged.effect, judged.interval),
+        }
+        for section in others:
+            row[section.results.run] = _short(section.judged[place])
+        rows.append(row)
+    columns = ["claim", "verdict", "published", "measured", *(s.results.run for s in others)]
+    shown = pd.DataFrame(rows, columns=columns)
+    left = ("claim", "verdict", *(section.results.run for section in others))
+    return Table(f"{page.study.name}-claims", "", shown, shown, left)
+
+
+def _short(judged: Judged) -> str:
+    return w.joined(f"{judged.verdict.verdict},", judged.effect, judged.interval).rstrip(",")
+
+
+def readme_table(pages: list[StudyPage], flavour: Flavour, link: str) -> str:
+    """Write the main claims of all studies as one table, for a README.
+
+    Parameters
+    ----------
+    pages : list of StudyPage
+        All studies with records.
+    flavour : Flavour
+        How badges are written.
+    link : str
+        Link to a study's page, with ``{name}`` in place of its name.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    rows = []
+    for page in pages:
+        main = page.headline
+        if main is None:
+            continue
+        rows.append(
+            {
+                "paper": f"[{page.study.paper.title}]({link.format(name=page.study.name)})",
+                "claim": main.claim.statement,
+                "published": main.said,
+                "measured": w.joined(main.effect, main.interval),
+                "n": str(main.verdict.n),
+                "verdict": flavour.badge(main.verdict.verdict),
+            }
+        )
+    columns = ["paper", "claim", "published", "measured", "n", "verdict"]
+    shown = pd.DataFrame(rows, columns=columns)
+    table = Table("results", "", shown, shown, ("paper", "claim", "verdict"))
+    return to_markdown(table)
+
+
+def put_between_markers(text: str, table: str) -> str:
+    """Put a table between the two markers of a text.
+
+    Parameters
+    ----------
+    text : str
+        The text of a README.
+    table : str
+        What stands between the markers from now on.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UserError
+        If the text does not have each marker once, in order.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise UserError(
+            "README.md: the results table has no place", expected=f"{BEGIN} and, later, {END}"
+        )
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    return f"{head}{BEGIN}\n{table.strip()}\n{END}{tail}"

@@ -1,0 +1,98 @@
+"""Labels beside points that do not cover one another."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from matplotlib.transforms import Bbox
+
+from qlmbench.report import style
+
+# Where a label may stand beside its point: offset in points, alignment; first choice first.
+_PLACES = (
+    ((7, 0), "left", "center"),
+    ((-7, 0), "right", "center"),
+    ((0, 7), "center", "bottom"),
+    ((0, -7), "center", "top"),
+    ((6, 6), "left", "bottom"),
+    ((6, -6), "left", "top"),
+    ((-6, 6), "right", "bottom"),
+    ((-6, -6), "right", "top"),
+)
+
+
+def label_points(axes: Any, points: list[tuple[float, float, str, str]], marks: Any) -> list[str]:
+    """Write labels beside points, in order, wherever they cover no point and no earlier label.
+
+    Parameters
+    ----------
+    axes : Axes
+        Limits and scales must be final.
+    points : list of tuple
+        x, y, text and colour; the most important first.
+    marks : list of tuple
+        x and y of everything that a label may not cover.
+
+    Returns
+    -------
+    list of str
+        The texts that found a place; the others are left out.
+    """
+    figure = axes.get_figure()
+    renderer = figure.canvas.get_renderer()
+    frame = axes.get_window_extent(renderer)
+    taken = [_around(axes.transData.transform(mark)) for mark in marks]
+    written = []
+    for x, y, text, colour in points:
+        own = _around(axes.transData.transform((x, y)))
+        others = [box for box in taken if abs(box.x0 - own.x0) + abs(box.y0 - own.y0) > 1e-6]
+        for offset, ha, va in _PLACES:
+            label = axes.annotate(
+                text, (x, y), xytext=offset, textcoords="offset points", ha=ha, va=va,
+                fontsize=8, color=colour,
+            )  # fmt: skip
+            box = label.get_window_extent(renderer)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0
+            if inside and box.y1 <= frame.y1 and not any(box.overlaps(other) for other in others):
+                taken.append(box)
+                written.append(text)
+                break
+            label.remove()
+    return written
+
+
+def _around(centre: Any, half: float = 4.0) -> Bbox:
+    x, y = centre
+    return Bbox.from_extents(x - half, y - half, x + half, y + half)
+
+
+def write_at_end(axes: Any, x: float, y: float, text: str, colour: str = style.MUTED) -> None:
+    """Write a line's name to the right of its last point."""
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=colour,
+        annotation_clip=False,
+    )
+
+
+def spread(values: list[float], gap: float) -> list[float]:
+    """Move values apart until neighbours are at least ``gap`` from each other, order kept."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    placed = list(values)
+    for _ in range(200):
+        moved = False
+        for lower, upper in pairwise(order):
+            lack = gap - (placed[upper] - placed[lower])
+            if lack > 1e-9 * gap:
+                placed[lower] -= lack / 2
+                placed[upper] += lack / 2
+                moved = True
+        if not moved:
+            break
+    return placed

@@ -1,0 +1,154 @@
+"""Sentences that say what a figure or a run shows, computed from the data."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from qlmbench.report import wording as w
+from qlmbench.report.claims import Judged, verdict_counts
+from qlmbench.report.load import KIND_ORDER
+from qlmbench.report.tables import higher_is_better
+from qlmbench.stats import Verdict
+
+POINT = 0.01
+
+
+def verdicts_sentence(judged: list[Judged]) -> str:
+    """Count the verdicts of a run: 6 claims, 1 reproduced, 3 not reproduced, 2 not run."""
+    if not judged:
+        return "This study declares no claims."
+    parts = [f"{count} {verdict}" for verdict, count in verdict_counts(judged).items()]
+    return f"{w.plural(len(judged), 'claim')}: {', '.join(parts)}."
+
+
+def forest_sentence(judged: list[Judged]) -> str:
+    """Say how many effects are clear of zero, and how many match the published size."""
+    run = [j for j in judged if j.claim.versus is not None and j.verdict.interval is not None]
+    if not run:
+        return "No claim about a difference has records yet."
+    clear = [j for j in run if 0.0 not in _required(j)]
+    text = f"{len(clear)} of {w.plural(len(run), 'interval')} stay clear of zero"
+    published = [j for j in run if j.claim.published is not None]
+    if not published:
+        return f"{text}."
+    inside = [j for j in published if (j.claim.published or 0.0) in _required(j)]
+    return f"{text}; {len(inside)} of {len(published)} published effects lie inside ours."
+
+
+def _required(j: Judged) -> pd.Interval[float]:
+    interval = j.verdict.interval
+    if interval is None:
+        raise ValueError(f"claim {j.claim.id!r} has no interval")
+    return pd.Interval(interval.low, interval.high, closed="both")
+
+
+def arms_sentence(arms: pd.DataFrame, metric: str) -> str:
+    """Name the best arm of each kind, chosen on validation, with its test mean."""
+    parts = []
+    for kind in KIND_ORDER:
+        members = arms[(arms["kind"] == kind.value) & arms["validation"].notna()]
+        if len(members):
+            row = _best(members, metric)
+            parts.append(f"{row['label']} {w.with_unit(metric, row['mean'])}")
+    if not parts:
+        return f"{w.plural(len(arms), 'arm')} over their repetitions."
+    return f"Best of each kind on validation, scored on test: {'; '.join(parts)}."
+
+
+def _best(arms: pd.DataFrame, metric: str) -> dict[Hashable, Any]:
+    """Return the row that is best on validation."""
+    ordered = arms.sort_values("validation", ascending=not higher_is_better(metric), kind="stable")
+    return ordered.to_dict("records")[0]
+
+
+def modes_sentence(frame: pd.DataFrame, metric: str) -> str:
+    """Say how accuracy changes from the fewest to the most modes, and with photons."""
+    parts = []
+    for group, members in frame.groupby("group", sort=False):
+        fewest = members[members["n_photons"] == members["n_photons"].min()]
+        ordered = fewest.sort_values("n_modes")
+        first, last = ordered.iloc[0], ordered.iloc[-1]
+        photons = w.plural(int(first["n_photons"]), "photon")
+        change = w.difference_with_unit(metric, float(last["mean"] - first["mean"]))
+        text = (
+            f"{str(group).replace('-', ' ')}, {photons}: {change} from {first['n_modes']} to "
+            f"{last['n_modes']} modes"
+        )
+        parts.append(text + _photons_clause(members, metric))
+    joined = "; ".join(parts)
+    return f"{joined[:1].upper()}{joined[1:]}."
+
+
+def _photons_clause(members: pd.DataFrame, metric: str) -> str:
+    widest = members[members["n_modes"] == members["n_modes"].max()].sort_values("n_photons")
+    if len(widest) < 2:
+        return ""
+    first, last = widest.iloc[0], widest.iloc[-1]
+    change = w.difference_with_unit(metric, float(last["mean"] - first["mean"]))
+    span = f"{first['n_photons']} to {w.plural(int(last['n_photons']), 'photon')}"
+    return f", and {change} from {span} at {widest['n_modes'].iloc[0]} modes"
+
+
+def parameters_sentence(arms: pd.DataFrame, metric: str) -> str:
+    """Say how many parameters the best arm has, and which smaller arm is as good."""
+    known = arms[(arms["parameters_total"] > 0) & arms["validation"].notna()]
+    if known.empty:
+        return "No arm has both a validation score and a parameter count."
+    best = _best(known, metric)
+    text = (
+        f"The arm that is best on validation, {best['label']}, trains "
+        f"{w.count(best['parameters_total'])} parameters"
+    )
+    if np.isfinite(best["parameters_effective"]):
+        text += f", {w.count(best['parameters_effective'])} of them effective"
+    within = known[(known["mean"] - best["mean"]).abs() <= POINT]
+    smallest = within.sort_values("parameters_total", kind="stable").to_dict("records")[0]
+    if smallest["arm"] == best["arm"] or not w.is_share(metric):
+        return f"{text}."
+    return (
+        f"{text}; {smallest['label']} is within one point of it with "
+        f"{w.count(smallest['parameters_total'])}."
+    )
+
+
+def ranks_sentence(ranks: pd.Series[float], critical: float, labels: dict[str, str]) -> str:
+    """Name the best arm by mean rank and count those that cannot be told apart from it."""
+    ordered = ranks.sort_values(kind="stable")
+    best = str(ordered.index[0])
+    near = int((ordered <= ordered.iloc[0] + critical).sum()) - 1
+    others = w.plural(near, "other arm")
+    cannot = f"{others} cannot be told apart from it" if near else "no other arm is near it"
+    return (
+        f"{labels[best]} has the best mean rank, {ordered.iloc[0]:.1f} of {len(ordered)}; "
+        f"{cannot} (critical difference {critical:.1f})."
+    )
+
+
+def curves_sentence(curves: pd.DataFrame, labels: dict[str, str]) -> str:
+    """Say by which epoch each arm has come within a point of its best validation accuracy."""
+    parts = []
+    accuracies = curves[curves["curve"] == "validation_accuracy"]
+    for arm, label in labels.items():
+        own = accuracies[accuracies["arm"] == arm]
+        if own.empty:
+            continue
+        mean = own.groupby("epoch")["value"].mean()
+        epoch = int(mean[mean >= mean.max() - POINT].index.min())
+        parts.append(f"{label} by epoch {epoch}")
+    if not parts:
+        return "Losses over the epochs of the chosen configurations."
+    return f"Within one point of the best mean validation accuracy: {w.listed(parts)}."
+
+
+def outlook(judged: Judged | None) -> str:
+    """Write the main claim's outcome in one line, for the overview and the terminal."""
+    if judged is None:
+        return "no claim"
+    if judged.verdict.verdict is Verdict.NOT_RUN:
+        return f"{judged.claim.statement} Not run."
+    got = w.joined(judged.effect, judged.interval)
+    return f"{judged.claim.statement} {got}: {judged.verdict.verdict}."

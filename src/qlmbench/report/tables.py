@@ -1,0 +1,296 @@
+"""The comparison of all arms, and how it sits beside the published numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from qlmbench.report import wording as w
+from qlmbench.report.load import VALIDATION_ACCURACY, Results
+from qlmbench.report.render import Table
+from qlmbench.spec import Arm, ArmKind, Quoted
+from qlmbench.stats import MeanEstimate, mean_interval
+
+DEFAULT_METRIC = "test_accuracy"
+_LOWER_IS_BETTER = ("loss", "perplexity", "error", "seconds")
+
+
+def main_metric(results: Results) -> str:
+    """Return the metric of the headline claim where it was recorded, else the test accuracy."""
+    claims = sorted(results.study.claims, key=lambda claim: not claim.headline)
+    metrics = [claim.metric for claim in claims] + [DEFAULT_METRIC]
+    return next((m for m in metrics if m in results.records), metrics[0])
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether more of a metric is better."""
+    return not metric.endswith(_LOWER_IS_BETTER)
+
+
+def validation_metric(results: Results, metric: str) -> str | None:
+    """Return the validation counterpart of a test metric, where it was recorded."""
+    for name in (metric.replace("test_", "validation_"), VALIDATION_ACCURACY):
+        if name != metric and name in results.records:
+            return name
+    return None
+
+
+def best_arm(results: Results, arms: list[Arm], metric: str) -> Arm | None:
+    """Return the arm that is best on validation (never on test); None where nothing tells.
+
+    Parameters
+    ----------
+    results : Results
+        The run.
+    arms : list of Arm
+        The candidates.
+    metric : str
+        The test metric whose validation counterpart decides.
+    """
+    name = validation_metric(results, metric)
+    if name is None:
+        return None
+    sign = 1.0 if higher_is_better(name) else -1.0
+    means = {arm.name: sign * float(results.values(arm.name, name).mean()) for arm in arms}
+    known = [arm for arm in arms if math.isfinite(means[arm.name])]
+    return max(known, key=lambda arm: means[arm.name], default=None)
+
+
+def best_baseline(results: Results, metric: str) -> Arm | None:
+    """Return the classical arm that is best on validation."""
+    arms = [a for a in results.arms if a.kind is ArmKind.BASELINE and not a.shuffle_labels]
+    return best_arm(results, arms, metric)
+
+
+def mean_difference(results: Results, arm: str, versus: str, metric: str) -> MeanEstimate:
+    """Return the mean paired difference of two arms over the repetitions that both have."""
+    a, b = results.values(arm, metric), results.values(versus, metric)
+    pairs = pd.concat([a, b], axis=1, join="inner").to_numpy()
+    seed = results.seed(arm, versus, metric)
+    return mean_interval(pairs[:, 0] - pairs[:, 1], seed=seed, what="paired differences")
+
+
+def ends(estimate: MeanEstimate) -> tuple[float, float]:
+    """Return the ends of an estimate's interval, NaN where it has none."""
+    interval = estimate.interval
+    return (interval.low, interval.high) if interval else (math.nan, math.nan)
+
+
+def comparison_frame(results: Results, metric: str) -> pd.DataFrame:
+    """Summarise every arm that has records, one row an arm, in study order.
+
+    Parameters
+    ----------
+    results : Results
+        The run.
+    metric : str
+        The metric that is compared.
+
+    Returns
+    -------
+    DataFrame
+        arm, label, kind, group, n, mean, sd, low, high (95 % interval of the mean), validation,
+        parameters_*, seconds, difference, difference_low, difference_high (to the best classical
+        arm), reference (whether the arm is that one).
+    """
+    reference = best_baseline(results, metric)
+    rows = [_comparison_row(results, arm, metric, reference) for arm in results.arms]
+    return pd.DataFrame([row for row in rows if row["n"]])
+
+
+def _comparison_row(
+    results: Results, arm: Arm, metric: str, reference: Arm | None
+) -> dict[str, object]:
+    values = results.values(arm.name, metric)
+    estimate = mean_interval(values.to_numpy(), seed=results.seed(arm.name, "", metric))
+    low, high = ends(estimate)
+    is_reference = reference is not None and arm.name == reference.name
+    row: dict[str, object] = {
+        "arm": arm.name,
+        "label": arm.title,
+        "kind": arm.kind.value,
+        "group": arm.group,
+        "n": estimate.n,
+        "mean": estimate.mean,
+        "sd": estimate.sd,
+        "low": low,
+        "high": high,
+        "validation": _mean(results, arm, validation_metric(results, metric)),
+    }
+    for count in ("classical", "quantum", "total", "effective", "dead"):
+        row[f"parameters_{count}"] = _mean(results, arm, f"parameters_{count}")
+    row["seconds"] = _mean(results, arm, "seconds")
+    found = (math.nan, math.nan, math.nan)
+    if reference is not None and not is_reference:
+        difference = mean_difference(results, arm.name, reference.name, metric)
+        found = (difference.mean, *ends(difference))
+    row |= dict(zip(("difference", "difference_low", "difference_high"), found, strict=True))
+    row["reference"] = is_reference
+    return row
+
+
+def _mean(results: Results, arm: Arm, column: str | None) -> float:
+    values = results.values(arm.name, column) if column else pd.Series(dtype=float)
+    return float(values.mean()) if len(values) else math.nan
+
+
+def comparison_table(results: Results, metric: str | None = None) -> Table:
+    """Tabulate every arm beside the best classical one.
+
+    Parameters
+    ----------
+    results : Results
+        The run.
+    metric : str, optional
+        Default the metric of the headline claim.
+
+    Returns
+    -------
+    Table
+    """
+    metric = metric or main_metric(results)
+    data = comparison_frame(results, metric)
+    validation = validation_metric(results, metric)
+    unit = "points" if w.is_share(metric) else ""
+    shown = pd.DataFrame(
+        {
+            "arm": [_label(row.label, row.reference) for row in data.itertuples()],
+            "kind": data.get("kind", []),
+            f"{w.column_title(metric)} [95 % interval]": _means(data, metric),
+            "n": [str(n) for n in data.get("n", [])],
+            "validation": [w.value(validation or "", v) for v in data.get("validation", [])],
+            "parameters": [w.count(v) for v in data.get("parameters_total", [])],
+            "effective": [w.count(v) for v in data.get("parameters_effective", [])],
+            "time": [w.seconds(v) for v in data.get("seconds", [])],
+            w.joined("to the best classical arm,", unit).rstrip(","): _differences(data, metric),
+        }
+    )
+    return Table(
+        name="comparison",
+        caption=_comparison_caption(results, metric, validation, data),
+        data=data,
+        shown=shown,
+        left=("arm", "kind"),
+    )
+
+
+def for_terminal(table: Table) -> Table:
+    """Narrow a comparison table to a terminal: fewer columns, shorter titles."""
+    titles = {"validation": "valid.", "parameters": "params"}
+    shown = table.shown.drop(columns=["kind", "effective"]).rename(columns=titles)
+    return replace(table, shown=shown, left=("arm",))
+
+
+def _label(label: object, reference: object) -> str:
+    return f"**{label}** (reference)" if reference else str(label)
+
+
+def _means(data: pd.DataFrame, metric: str) -> list[str]:
+    if data.empty:
+        return []
+    rows = zip(data["mean"], data["low"], data["high"], strict=True)
+    return [w.joined(w.value(metric, m), w.interval(metric, lo, hi)) for m, lo, hi in rows]
+
+
+def _differences(data: pd.DataFrame, metric: str) -> list[str]:
+    if data.empty:
+        return []
+    columns = ("difference", "difference_low", "difference_high")
+    rows = zip(*(data[column] for column in columns), strict=True)
+    return [
+        w.joined(w.difference(metric, mean), w.interval(metric, low, high, signed=True))
+        for mean, low, high in rows
+    ]
+
+
+def _comparison_caption(
+    results: Results, metric: str, validation: str | None, data: pd.DataFrame
+) -> str:
+    text = f"Mean {w.metric_title(metric)} over the repetitions, with its 95 % interval. "
+    references = data[data["reference"]] if len(data) else data
+    if len(references):
+        text += (
+            f"The reference, {references['label'].iloc[0]}, is the classical arm with the best "
+            f"mean {w.metric_title(validation or '')}; the test rows had no part in that choice. "
+            "Differences to it are paired by repetition and not corrected for their number. "
+        )
+    else:
+        text += "No classical arm has a validation score here, so there is no reference. "
+    return text + (
+        "Parameters: all that are trained; effective: the rank of the Jacobian of the outputs. "
+        "Time: fitting, tuning and scoring of one repetition, divided among repetitions that were "
+        "trained together."
+    )
+
+
+def quoted_value(quoted: Quoted) -> float:
+    """Return a quoted number as a fraction: a share above 1 was printed as a percentage."""
+    if w.is_share(quoted.metric) and quoted.value > 1:
+        return quoted.value / 100
+    return quoted.value
+
+
+def quoted_table(results: Results) -> Table:
+    """Tabulate the published numbers beside ours."""
+    rows, shown = [], []
+    for quoted in results.study.quoted:
+        values = results.values(quoted.arm, quoted.metric) if quoted.arm else pd.Series(dtype=float)
+        seed = results.seed(quoted.arm, "", quoted.metric)
+        estimate = mean_interval(values.to_numpy(), seed=seed)
+        mean, (low, high) = estimate.mean, ends(estimate)
+        published = quoted_value(quoted)
+        rows.append(
+            {
+                "method": quoted.method,
+                "metric": quoted.metric,
+                "quoted": published,
+                "quoted_parameters": math.nan if quoted.parameters is None else quoted.parameters,
+                "arm": quoted.arm,
+                "n": len(values),
+                "mean": mean,
+                "low": low,
+                "high": high,
+                "source": quoted.source,
+            }
+        )
+        ours = w.joined(w.value(quoted.metric, mean), w.interval(quoted.metric, low, high))
+        shown.append(
+            {
+                "method as published": quoted.method,
+                "metric": w.column_title(quoted.metric),
+                "quoted": w.value(quoted.metric, published),
+                "parameters": w.count(quoted.parameters),
+                "our arm": results.study.arm(quoted.arm).title if quoted.arm else w.NOTHING,
+                "ours": ours,
+                "source": quoted.source,
+            }
+        )
+    caption = (
+        "Numbers quoted from the publication, which we have not verified, beside ours; a quoted "
+        "share above 1 was printed as a percentage."
+    )
+    left = ("method as published", "metric", "our arm", "source")
+    frame = pd.DataFrame(shown)
+    if len(frame) and frame["metric"].nunique() == 1:
+        caption = f"{frame['metric'].iloc[0].capitalize()}. {caption}"
+        frame = frame.drop(columns="metric")
+    return Table("quoted", caption, pd.DataFrame(rows), frame, left)
+
+
+def ranking_frame(results: Results, metric: str) -> pd.DataFrame:
+    """Lay out the scores of all arms over the repetitions that every arm has.
+
+    Returns
+    -------
+    DataFrame
+        One row a repetition, one column an arm; empty where no repetition has all arms.
+    """
+    columns = {arm.name: results.values(arm.name, metric) for arm in results.arms}
+    columns = {name: values for name, values in columns.items() if len(values)}
+    if not columns:
+        return pd.DataFrame()
+    frame = pd.concat(columns, axis=1, join="inner")
+    return frame if np.isfinite(frame.to_numpy()).all() else frame.dropna()

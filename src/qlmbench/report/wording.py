@@ -1,0 +1,149 @@
+"""How numbers and names read: one way for every table, figure, page and terminal."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\N{MINUS SIGN}"
+NOTHING = "\N{EN DASH}"
+_SHARES = ("accuracy", "f1", "auc", "share", "rate", "exact_match", "recall", "precision")
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric lies between 0 and 1 and reads as a percentage."""
+    return metric.endswith(_SHARES)
+
+
+def metric_title(metric: str) -> str:
+    """Name of a metric in running text: ``test_accuracy`` reads ``test accuracy``."""
+    return metric.replace("_", " ")
+
+
+def column_title(metric: str) -> str:
+    """Name of a metric over a column, with its unit where it has one."""
+    return f"{metric_title(metric)}, %" if is_share(metric) else metric_title(metric)
+
+
+def scale(metric: str) -> float:
+    """Factor between a stored value and the value as shown (100 where percent is shown)."""
+    return 100.0 if is_share(metric) else 1.0
+
+
+def value(metric: str, number: float | None) -> str:
+    """Write a value of a metric without its unit: a percentage with one decimal, else 3 digits."""
+    if number is None or not math.isfinite(number):
+        return NOTHING
+    if is_share(metric):
+        return _minus(f"{100 * number:.1f}")
+    return _minus(f"{number:.3g}")
+
+
+def with_unit(metric: str, number: float | None) -> str:
+    """Write a value of a metric with its unit."""
+    text = value(metric, number)
+    return f"{text} %" if is_share(metric) and text != NOTHING else text
+
+
+def difference(metric: str, number: float | None) -> str:
+    """Write a difference with its sign and without its unit."""
+    if number is None or not math.isfinite(number):
+        return NOTHING
+    text = value(metric, abs(number))
+    if float(text) == 0:
+        return text
+    return f"+{text}" if number > 0 else f"{MINUS}{text}"
+
+
+def difference_with_unit(metric: str, number: float | None) -> str:
+    """Write a difference with its sign and, for a percentage, in points."""
+    text = difference(metric, number)
+    return f"{text} points" if is_share(metric) and text != NOTHING else text
+
+
+def interval(metric: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
+    """Write an interval in brackets; nothing where an end is missing."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    write = difference if signed else value
+    return f"[{write(metric, low)}, {write(metric, high)}]"
+
+
+def joined(*parts: str) -> str:
+    """Join the parts that are not empty with one space."""
+    return " ".join(part for part in parts if part)
+
+
+def p_value(p: float | None) -> str:
+    """Write a p-value: two significant digits, never below 0.001, a dash where there is none."""
+    if p is None or not math.isfinite(p):
+        return NOTHING
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_phrase(p: float | None) -> str:
+    """Write a p-value as running text: ``p = 0.034``, ``p < 0.001``."""
+    text = p_value(p)
+    if text == NOTHING:
+        return "no p-value"
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def count(number: float | None) -> str:
+    """Write a whole number with thousands separators."""
+    if number is None or not math.isfinite(number):
+        return NOTHING
+    return f"{round(number):,}"
+
+
+def large(number: float | None) -> str:
+    """Write a large count shortly: 12,400 stays, 1,240,000 reads 1.24 million."""
+    if number is None or not math.isfinite(number):
+        return NOTHING
+    for size, name in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.3g} {name}"
+    return count(number)
+
+
+def seconds(number: float | None) -> str:
+    """Write a duration."""
+    if number is None or not math.isfinite(number):
+        return NOTHING
+    if number < 0.1:
+        return f"{1000 * number:.2g} ms"
+    if number < 10:
+        return f"{number:.1f} s"
+    if number < 100:
+        return f"{number:.0f} s"
+    minutes, rest = divmod(round(number), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """Write a count with its noun: ``1 repetition``, ``20 repetitions``."""
+    return f"{count(number)} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """Join words as in a sentence: ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def number(value_: float | int | str | bool | None) -> str:
+    """Write a parameter's value as people would."""
+    if value_ is None or (isinstance(value_, float) and not math.isfinite(value_)):
+        return NOTHING
+    if isinstance(value_, bool | str):
+        return str(value_).lower() if isinstance(value_, bool) else value_
+    return _minus(f"{value_:g}")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", MINUS) if text.startswith("-") else text

@@ -1,0 +1,67 @@
+"""Generated files: written when their text changes, compared when asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from qlmbench.errors import UserError
+from qlmbench.store import write_atomically
+
+GENERATED = ("figures", "tables")
+"""Folders that hold nothing but generated files."""
+
+
+def write_changed(folder: Path, files: dict[str, str]) -> list[Path]:
+    """Write the files whose text changed, and remove generated ones that are no longer made.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files go.
+    files : dict
+        Text by path from the folder.
+
+    Returns
+    -------
+    list of Path
+        The files that were written or removed.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to.
+    """
+    changed = differing(folder, files)
+    try:
+        for path in changed:
+            name = path.relative_to(folder).as_posix()
+            if name in files:
+                write_atomically(path, files[name])
+            else:
+                path.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: cannot write ({error.strerror})",
+            do="choose another folder with --results",
+        ) from None
+    return changed
+
+
+def differing(folder: Path, files: dict[str, str]) -> list[Path]:
+    """List the files that are missing, that hold another text, or that should not be there."""
+    stale = [folder / name for name, text in files.items() if _read(folder / name) != text]
+    return sorted(stale) + sorted(_left_over(folder, files))
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _left_over(folder: Path, files: Iterable[str]) -> list[Path]:
+    known = {folder / name for name in files}
+    present = (path for name in GENERATED for path in (folder / name).glob("*") if path.is_file())
+    return [path for path in present if path not in known]

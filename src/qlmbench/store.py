@@ -1,0 +1,252 @@
+"""Records on disk: atomic writes by the workers, tolerant reads, and a merge into a few tables.
+
+A run's folder holds one table a kind (``records.jsonl``, ``predictions.jsonl``, ...), one row a
+trial, sorted, so that a diff shows what changed. While a run goes on, each finished trial is one
+file under ``trials/``; `Store.consolidate` moves them into the tables. Each row carries a checksum
+of itself: a row that was cut off or altered is reported, set aside and run again, never used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from qlmbench.errors import UserError
+from qlmbench.records import Curves, Entry, Outcome, Predictions, Record, SplitLabels, Tuning
+
+E = TypeVar("E", bound=Entry)
+_CHECK = ',"check":"'
+_TAIL = len(_CHECK) + 8 + len('"}')
+
+
+def seal(body: str) -> str:
+    """Append a checksum to a JSON object, as its last key."""
+    digest = hashlib.sha256(body.encode()).hexdigest()[:8]
+    return f'{body[:-1]}{_CHECK}{digest}"}}'
+
+
+def unseal(line: str) -> str | None:
+    """Return the JSON object without its checksum, or None if the two do not agree."""
+    body = line[:-_TAIL] + "}"
+    return body if len(line) > _TAIL and seal(body) == line else None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, sees the old one or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class Store:
+    """The records of one run of one study.
+
+    Parameters
+    ----------
+    folder : Path
+        ``results/<study>/<run>``; made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.problems: list[str] = []
+        """Damaged rows and files met so far, one line each."""
+
+    # ---- writing -------------------------------------------------------------------------
+
+    def check_writable(self) -> None:
+        """Raise a `UserError` now rather than after hours, if nothing can be written here."""
+        try:
+            write_atomically(self.folder / "trials" / ".writable", "")
+            (self.folder / "trials" / ".writable").unlink()
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: cannot write results here ({error.strerror})",
+                do="choose another folder with --results",
+            ) from None
+
+    def save(self, outcome: Outcome) -> None:
+        """Write a finished or failed trial to a file of its own, whole or not at all."""
+        body = outcome.model_dump_json(exclude_none=True, exclude_defaults=True)
+        path = self.folder / "trials" / f"{outcome.record.id}.json"
+        write_atomically(path, seal(body) + "\n")
+
+    def consolidate(self) -> None:
+        """Move the files of single trials into the tables; safe to repeat, to kill, to race."""
+        if not self._pending():
+            return
+        with FileLock(self.folder / ".lock"):
+            outcomes = [(path, self._read_outcome(path)) for path in self._pending()]
+            good = [outcome for _, outcome in outcomes if outcome is not None]
+            done = [o for o in good if o.record.status == "ok"]
+            finished = {o.record.id for o in done}
+            # The side tables go first: a record must never stand without its predictions.
+            self._merge("splits", SplitLabels, [o.split for o in done if o.split], "repetition")
+            self._merge("predictions", Predictions, [o.predictions for o in done if o.predictions])
+            self._merge("curves", Curves, [o.curves for o in done if o.curves])
+            self._merge("tuning", Tuning, [o.tuning for o in done if o.tuning])
+            self._merge_environments([o for o in good if o.environment])
+            self._merge("records", Record, [o.record for o in done])
+            failed = [o.record for o in good if o.record.status == "failed"]
+            self._merge("failures", Record, failed, drop=finished)
+            for path, outcome in outcomes:
+                if outcome is None:
+                    path.replace(path.with_suffix(".damaged"))
+                else:
+                    path.unlink(missing_ok=True)
+
+    # ---- reading -------------------------------------------------------------------------
+
+    def records(self) -> list[Record]:
+        """Return the finished trials."""
+        return self._with_pending("records", Record, "ok")
+
+    def failures(self) -> list[Record]:
+        """Return the trials that failed and have not finished since."""
+        done = {record.id for record in self.records()}
+        return [r for r in self._with_pending("failures", Record, "failed") if r.id not in done]
+
+    def predictions(self) -> dict[str, Predictions]:
+        """Return predictions by trial."""
+        return {row.id: row for row in self._rows("predictions", Predictions)}
+
+    def curves(self) -> dict[str, Curves]:
+        """Return training curves by trial."""
+        return {row.id: row for row in self._rows("curves", Curves)}
+
+    def tuning(self) -> dict[str, Tuning]:
+        """Return what tuning tried, by trial."""
+        return {row.id: row for row in self._rows("tuning", Tuning)}
+
+    def splits(self) -> dict[int, SplitLabels]:
+        """Return true labels by repetition."""
+        return {row.repetition: row for row in self._rows("splits", SplitLabels)}
+
+    def environments(self) -> dict[str, dict[str, str]]:
+        """Return the environments that trials ran in, by key."""
+        path = self.folder / "environments.json"
+        try:
+            loaded: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            self._report(f"{path}: damaged; environments of earlier trials are not shown")
+            return {}
+        return loaded
+
+    # ---- tables --------------------------------------------------------------------------
+
+    def _path(self, table: str) -> Path:
+        return self.folder / f"{table}.jsonl"
+
+    def _pending(self) -> list[Path]:
+        return sorted((self.folder / "trials").glob("*.json"))
+
+    def _report(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _rows(self, table: str, kind: type[E]) -> list[E]:
+        """Read the sound rows of a table; report the others."""
+        path = self._path(table)
+        if not path.exists():
+            return []
+        rows = []
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), start=1):
+            row = _parse(line, kind)
+            if row is None:
+                self._report(f"{path}, line {number}: damaged row ignored; its trial runs again")
+            else:
+                rows.append(row)
+        return rows
+
+    def _read_outcome(self, path: Path) -> Outcome | None:
+        text = path.read_bytes().decode("utf-8", errors="replace").rstrip("\n")
+        outcome = _parse(text, Outcome)
+        if outcome is None or outcome.record.id != path.stem:
+            self._report(f"{path}: damaged record set aside; its trial runs again")
+            return None
+        return outcome
+
+    def _with_pending(self, table: str, kind: type[Record], status: str) -> list[Record]:
+        # Single files first: another process may move one into the table while we read, and a
+        # record that is met twice does no harm.
+        pending = []
+        for path in self._pending():
+            with contextlib.suppress(FileNotFoundError):
+                outcome = self._read_outcome(path)
+                if outcome is not None and outcome.record.status == status:
+                    pending.append(outcome.record)
+        rows = {row.id: row for row in self._rows(table, kind)}
+        return list((rows | {record.id: record for record in pending}).values())
+
+    def _merge(
+        self,
+        table: str,
+        kind: type[E],
+        new: Iterable[E],
+        key: str = "id",
+        drop: frozenset[str] | set[str] = frozenset(),
+    ) -> None:
+        """Write a table again with the new rows in it, sorted, if that changes it."""
+        path = self._path(table)
+        rows: dict[Any, E] = {getattr(row, key): row for row in self._rows(table, kind)}
+        before = len(rows)
+        added = {getattr(row, key): row for row in new}
+        rows.update(added)
+        rows = {k: row for k, row in rows.items() if k not in drop}
+        if not added and len(rows) == before:
+            return
+        if not rows:
+            path.unlink(missing_ok=True)
+            return
+        ordered = sorted(rows.values(), key=_order)
+        lines = (
+            seal(row.model_dump_json(exclude_none=True, exclude_defaults=True)) for row in ordered
+        )
+        write_atomically(path, "".join(f"{line}\n" for line in lines))
+
+    def _merge_environments(self, outcomes: list[Outcome]) -> None:
+        known = self.environments()
+        new = {o.record.environment: o.environment for o in outcomes}
+        if new.keys() - known.keys():
+            text = json.dumps(known | new, indent=1, sort_keys=True)
+            write_atomically(self.folder / "environments.json", text + "\n")
+
+
+def _order(row: Entry) -> tuple[str, int, str]:
+    """Sort records by arm and repetition, other rows by what identifies them."""
+    return (
+        getattr(row, "arm", ""),
+        getattr(row, "repetition", 0),
+        getattr(row, "id", ""),
+    )
+
+
+def _parse(line: str, kind: type[E]) -> E | None:
+    body = unseal(line)
+    if body is None:
+        return None
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError:
+        return None

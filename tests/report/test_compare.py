@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qlmbench.errors import UserError
+from qlmbench.report import compare_folders, compare_runs, export_table
+from qlmbench.store import Store
+
+
+@pytest.fixture
+def pair(fake, tmp_path):
+    for name in "ab":
+        fake.fill(tmp_path / name, repetitions=2, rows=60)
+    return tmp_path / "a", tmp_path / "b"
+
+
+def test_a_run_agrees_with_itself(pair):
+    comparison = compare_folders(*pair, tolerance=0.0)
+    assert comparison.agree
+    assert (comparison.trials["equal_predictions"] == 1).all()
+
+
+def test_a_metric_beyond_the_tolerance_is_named_with_its_arm(fake, pair):
+    _change(fake, pair[1], 0.02)
+    comparison = compare_folders(*pair, tolerance=0.01)
+    assert list(comparison.beyond["arm"]) == ["logreg"]
+    assert comparison.beyond["difference"].iloc[0] == pytest.approx(0.02)
+    text, agree = compare_runs(*pair, 0.01)
+    assert not agree
+    assert "logreg" in text
+    assert compare_runs(*pair, 0.05)[1]
+
+
+def test_a_metric_of_one_side_only_never_agrees(fake, pair):
+    _change(fake, pair[1], 0.0, drop="test_log_loss")
+    comparison = compare_folders(*pair, tolerance=1.0)
+    assert not comparison.agree
+    assert comparison.beyond["metric"].tolist() == ["test_log_loss"]
+
+
+def test_trials_of_one_side_only_are_counted(fake, pair, tmp_path):
+    fake.fill(tmp_path / "longer", repetitions=3, rows=60)
+    comparison = compare_folders(pair[0], tmp_path / "longer", tolerance=0.1)
+    assert comparison.only_a == 0
+    assert comparison.only_b == len(comparison.trials) / 2
+    assert not comparison.agree
+
+
+def test_runs_without_a_common_trial_do_not_agree(fake, pair, tmp_path):
+    fake.fill(tmp_path / "other", repetitions=1, seed=5)
+    text, agree = compare_runs(pair[0], tmp_path / "other")
+    assert not agree
+    assert "0 trials in both" in text
+
+
+def test_a_folder_without_records_and_a_negative_tolerance_are_users_errors(pair, tmp_path):
+    with pytest.raises(UserError, match="no records"):
+        compare_folders(pair[0], tmp_path / "none", tolerance=0.1)
+    with pytest.raises(UserError, match="tolerance"):
+        compare_folders(*pair, tolerance=-1)
+
+
+@pytest.mark.parametrize("what", ["comparison", "records", "claims"])
+@pytest.mark.parametrize(("kind", "sign"), [("csv", ","), ("latex", r"\toprule"), ("json", "{")])
+def test_every_table_can_be_exported_in_every_form(fake, results_folder, what, kind, sign):
+    assert sign in export_table(fake.study(), results_folder / "fake" / "default", what, kind)
+
+
+def test_unknown_tables_forms_and_folders_are_users_errors(fake, pair, tmp_path):
+    with pytest.raises(UserError, match="comparison"):
+        export_table(fake.study(), pair[0], "all", "csv")
+    with pytest.raises(UserError, match="latex"):
+        export_table(fake.study(), pair[0], "records", "xlsx")
+    with pytest.raises(UserError, match="qlmbench run fake"):
+        export_table(fake.study(), tmp_path / "none", "records", "csv")
+
+
+def _change(fake, folder, by: float, drop: str = "") -> None:
+    """Alter one record of a run as another machine might have left it."""
+    study = fake.study()
+    record = next(r for r in Store(folder).records() if r.arm == "logreg")
+    metrics = {k: v + by * (k == "test_accuracy") for k, v in record.metrics.items() if k != drop}
+    outcome = fake.outcome(study, study.arm("logreg"), 0.8, record.repetition, np.zeros(60, int))
+    changed = outcome.record.model_copy(update={"metrics": metrics})
+    store = Store(folder)
+    store.save(outcome.model_copy(update={"record": changed, "split": None, "predictions": None}))
+    store.consolidate()

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qlmbench.report import wording as w
+
+shares = st.floats(-1, 1, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0004, "< 0.001"), (0.0123, "0.012"), (0.34, "0.34"), (1.0, "1.00"), (math.nan, "–")],
+)
+def test_a_p_value_keeps_sensible_digits_and_none_is_never_called_significant(p, text):
+    assert w.p_value(p) == text
+
+
+@given(shares)
+@settings(max_examples=50, deadline=None)
+def test_a_difference_shows_the_sign_of_what_it_shows(number):
+    text = w.difference("test_accuracy", number)
+    shown = float(text.replace(w.MINUS, "-"))
+    assert shown == pytest.approx(100 * number, abs=0.0501)
+    assert text[0] in "+" + w.MINUS or shown == 0
+
+
+def test_shares_read_as_percent_and_other_metrics_as_they_are():
+    assert w.with_unit("test_accuracy", 0.8376) == "83.8 %"
+    assert w.with_unit("test_macro_f1", 0.5) == "50.0 %"
+    assert w.with_unit("perplexity", 12.3456) == "12.3"
+    assert w.difference_with_unit("test_accuracy", -0.004) == f"{w.MINUS}0.4 points"
+    assert w.difference_with_unit("cosine", 0.25) == "+0.25"
+
+
+def test_a_difference_that_rounds_to_nothing_has_no_sign():
+    assert w.difference("test_accuracy", -0.0001) == "0.0"
+
+
+def test_missing_numbers_are_dashes_and_missing_intervals_empty():
+    assert w.value("test_accuracy", math.nan) == w.NOTHING
+    assert w.interval("test_accuracy", math.nan, 0.1) == ""
+    assert w.count(None) == w.NOTHING
+
+
+def test_counts_have_thousands_separators_and_large_ones_words():
+    assert w.count(77086.0) == "77,086"
+    assert w.large(1_240_000) == "1.24 million"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0123, "12 ms"), (0.84, "0.8 s"), (12.3, "12 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_durations_read_as_people_say_them(seconds, text):
+    assert w.seconds(seconds) == text

@@ -1,0 +1,101 @@
+"""A study.toml is read whole, or refused with one line that says what is wrong where."""
+
+from pathlib import Path
+
+import pytest
+
+from qlmbench.errors import UserError
+from qlmbench.registry import study_folders
+from qlmbench.spec import Selection, load_study
+
+MINIMAL = """
+name = "tiny"
+version = 1
+summary = "A study."
+[paper]
+title = "T"
+authors = "A"
+year = 2025
+says = "S"
+[[arms]]
+name = "logreg"
+kind = "baseline"
+model = "sklearn.linear_model:LogisticRegression"
+[profiles.default]
+dataset = "toy"
+encoder = "hashing"
+repetitions = 2
+[profiles.default.split]
+train = { per_class = 4 }
+validation = { count = 10 }
+test = { count = 10 }
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_valid_study_is_read(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, MINIMAL))
+    assert study.arm("logreg").title == "logreg"
+    assert study.profile("default").repetitions == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('kind = "baseline"', 'kind = "baselin"', "arms.0.kind"),
+        ("repetitions = 2", "repetition = 2", "did you mean 'repetitions'?"),
+        ("repetitions = 2", "repetitions = 0", "profiles.default.repetitions"),
+        ('summary = "A study."', "", "'summary' is missing"),
+        ("[[arms]]", "[[arm]]", "'arm'"),
+        ("train = { per_class = 4 }", "train = { per_clas = 4 }", "did you mean 'per_class'?"),
+        ("train = { per_class = 4 }", "train = { per_class = 4, count = 3 }", "exactly one of"),
+        ('name = "logreg"', 'name = "Log Reg"', "arms.0.name"),
+        ("year = 2025", "year = ", "not valid TOML"),
+    ],
+)
+def test_a_fault_is_one_line_with_file_and_key(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in MINIMAL
+    path = write(tmp_path, MINIMAL.replace(old, new, 1))
+    with pytest.raises(UserError) as caught:
+        load_study(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert said in message
+    assert "\n" not in message
+
+
+def test_a_claim_about_an_unknown_arm_is_refused(tmp_path: Path) -> None:
+    claim = '[[claims]]\nid="c"\nstatement="s"\narm="logre"\nversus="logreg"\nsource="t"\n'
+    with pytest.raises(UserError, match="did you mean 'logreg'"):
+        load_study(write(tmp_path, MINIMAL + claim))
+
+
+def test_cases_write_out_one_arm_each(tmp_path: Path) -> None:
+    cases = (
+        '[[arms]]\nname="p-{n_modes}m"\nlabel="{n_modes} modes"\nkind="paper"\nmodel="m:C"\n'
+        "params={epochs=3}\ncases=[{n_modes=2},{n_modes=4}]\n"
+    )
+    study = load_study(write(tmp_path, MINIMAL + cases))
+    assert [a.name for a in study.arms] == ["logreg", "p-2m", "p-4m"]
+    assert study.arm("p-4m").params == {"epochs": 3, "n_modes": 4}
+    assert study.arm("p-4m").title == "4 modes"
+
+
+def test_a_selection_needs_exactly_one_rule() -> None:
+    with pytest.raises(ValueError, match="exactly one"):
+        Selection()
+    with pytest.raises(ValueError, match="goes with"):
+        Selection(per_class=3, balanced=True)
+
+
+@pytest.mark.parametrize("name", sorted(study_folders()))
+def test_every_shipped_study_is_valid(name: str) -> None:
+    study = load_study(study_folders()[name] / "study.toml")
+    assert {"smoke", "default"} <= set(study.profiles)
