@@ -18,7 +18,6 @@ PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
-    "sentence-transformers",
     "transformers",
 )
 

@@ -29,6 +29,8 @@ class Parameters(Entry):
     """Rank of the Jacobian of the outputs to the parameters at a random point."""
     dead: int = 0
     """Parameters that no output depends on."""
+    dead_in: dict[str, int] = {}
+    """Where they are: number by name of the parameter tensor."""
 
     @property
     def total(self) -> int:

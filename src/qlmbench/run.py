@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -162,7 +163,7 @@ def prepare(plan: Plan, repetitions: Sequence[int], say: Say) -> dict[int, Repet
         for r in repetitions
     }
     texts = sorted({text for rows in drawn.values() for text in _texts(dataset, rows)})
-    features = encode(plan.encoder, texts, progress=progress)
+    features = encode(plan.encoder, texts, progress=progress, jobs=os.cpu_count() or 1)
     index = {text: i for i, text in enumerate(texts)}
 
     def role(keys: Sequence[tuple[str, int]]) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from qlmbench.models.classical import BottleneckClassifier, MLPClassifier
 from qlmbench.models.parameters import count_parameters
 from qlmbench.models.photonic import PhotonicClassifier
+from qlmbench.models.qubit import QubitClassifier
 
 FAST = {"epochs": 60, "learning_rate": 0.02}
 
@@ -21,6 +22,7 @@ FAST = {"epochs": 60, "learning_rate": 0.02}
         MLPClassifier(hidden=(16,), **FAST),
         BottleneckClassifier(width=6, **FAST),
         PhotonicClassifier(n_modes=4, n_photons=2, **FAST),
+        QubitClassifier(n_qubits=4, **FAST),
     ]
 )
 def test_heads_pass_the_checks_of_scikit_learn(estimator: object, check: object) -> None:
@@ -105,6 +107,43 @@ def test_arguments_that_do_not_fit_are_named(params: dict[str, object], said: st
     X, y = three_classes()
     with pytest.raises(ValueError, match=said):
         PhotonicClassifier(epochs=1, **params).fit(X, y)
+
+
+def test_a_qubit_head_without_entangling_gates_has_no_cnot() -> None:
+    X, y = three_classes()
+    head = QubitClassifier(connectivity=0, epochs=1).fit(X, y)
+    entangled = QubitClassifier(connectivity=1, epochs=1).fit(X, y)
+    assert "CNOT" not in {gate.name for gate in head.network_[2].description.gates}
+    assert "CNOT" in {gate.name for gate in entangled.network_[2].description.gates}
+
+
+def test_a_qubit_head_trains_from_shots() -> None:
+    X, y = three_classes()
+    head = QubitClassifier(n_qubits=2, shots=200, epochs=30, learning_rate=0.05).fit(X, y)
+    assert head.score(X, y) > 0.6
+
+
+@pytest.mark.parametrize("cls", [PhotonicClassifier, QubitClassifier])
+def test_a_head_drops_into_setfit(cls: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    setfit = pytest.importorskip("setfit")
+    from sentence_transformers import SentenceTransformer
+
+    class Body(SentenceTransformer):
+        """Stands in for a sentence transformer: letter counts, without weights to fetch."""
+
+        def __init__(self) -> None:
+            super().__init__(modules=[torch.nn.Identity()], device="cpu")
+
+        def encode(self, texts: list[str], **_: object) -> np.ndarray:
+            letters = "abcdefghijklmnopqrstuvwxyz"
+            counts = [[text.lower().count(c) for c in letters] for text in texts]
+            return np.array(counts, dtype=float)
+
+    texts, labels = ["good", "great fun", "bad", "a dull mess"] * 4, [1, 1, 0, 0] * 4
+    model = setfit.SetFitModel(model_body=Body(), model_head=cls(epochs=80, learning_rate=0.05))
+    model.fit(texts, labels, num_epochs=1)
+    assert list(model.predict(["good", "bad"])) == [1, 0]
+    assert model.predict_proba(["good"]).shape == (1, 2)
 
 
 def test_an_unknown_argument_is_refused() -> None:

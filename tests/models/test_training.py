@@ -6,6 +6,7 @@ import torch
 
 from qlmbench.models.classical import BottleneckClassifier, MLPClassifier
 from qlmbench.models.photonic import PhotonicClassifier
+from qlmbench.models.qubit import QubitClassifier
 from qlmbench.models.stacked import StackedClassifier, TrainingDivergedError
 from qlmbench.models.training import Problem, Schedule, StackedAdam, train_stack
 
@@ -14,6 +15,7 @@ HEADS: list[tuple[type[StackedClassifier], dict[str, object]]] = [
     (BottleneckClassifier, {"width": 3, "activation": "cosine-sine"}),
     (PhotonicClassifier, {"n_modes": 4, "n_photons": 2}),
     (PhotonicClassifier, {"n_modes": 4, "n_photons": 2, "indistinguishability": 0.0}),
+    (QubitClassifier, {"n_qubits": 3, "n_blocks": 2}),
 ]
 
 

@@ -170,7 +170,9 @@ def test_gradient_equals_finite_differences(method):
 
 
 def test_backprop_can_be_differentiated_twice():
-    circuit = QubitCircuit(angle_encoding(2).then(basic_entangler_layers(2, 2)), dtype=torch.float64)
+    circuit = QubitCircuit(
+        angle_encoding(2).then(basic_entangler_layers(2, 2)), dtype=torch.float64
+    )
     inputs = random_inputs(circuit.description, 1, 2)
 
     def run(weights):
@@ -279,7 +281,9 @@ def test_amplitudes_are_padded_normalised_and_keep_their_order():
 
 
 def test_real_circuits_stay_real_and_complex_ones_do_not():
-    real = QubitCircuit(reuploading(angle_encoding(3), connectivity_layers(3, 1), 2), readout="state")
+    real = QubitCircuit(
+        reuploading(angle_encoding(3), connectivity_layers(3, 1), 2), readout="state"
+    )
     mixed = QubitCircuit(embedding_layers(3, 1), readout="state")
     assert real(torch.zeros(1, 1, 3)).dtype == torch.float32
     assert mixed(torch.zeros(1, 1, 0)).dtype == torch.complex64

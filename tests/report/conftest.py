@@ -31,7 +31,7 @@ def results_folder(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -
     """A folder of results with two runs of the made-up study; tests must not change it."""
     folder = tmp_path_factory.mktemp("results")
     fake.fill(folder / "fake" / "default", repetitions=14)
-    fake.fill(folder / "fake" / "paper-mine", seed=1)
+    fake.fill(folder / "fake" / "paper-mine", repetitions=10, seed=1)
     return folder
 
 

@@ -195,6 +195,16 @@ def study(**changes: object) -> Study:
     return Study.model_validate(declared | changes)
 
 
+def lean() -> Study:
+    """Return the study with a few arms and claims: as many kinds of everything, drawn faster."""
+    whole = study()
+    names = ("photonic-4-1", "photonic-8-2", "logreg", "svc", "tanh")
+    claims = [c for c in whole.claims if c.id in ("gain", "level")]
+    quoted = whole.quoted[:1]
+    arms = [arm for arm in whole.arms if arm.name in names]
+    return whole.model_copy(update={"arms": arms, "claims": claims, "quoted": quoted})
+
+
 def fill(
     folder: Path,
     declared: Study | None = None,

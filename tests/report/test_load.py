@@ -37,7 +37,7 @@ def test_the_later_record_of_an_arm_and_repetition_counts_and_the_page_says_so(f
     store.consolidate()
     results = load_results(study, tmp_path / "default")
     assert "f" * 16 not in set(results.records["id"])
-    assert any("1 records left out" in problem for problem in results.problems)
+    assert any("1 record left out" in problem for problem in results.problems)
 
 
 def test_only_records_of_the_present_plan_count_where_it_is_given(fake, results_folder):

@@ -16,8 +16,8 @@ from qlmbench.records import Parameters
 from qlmbench.seeding import seed_for
 
 CIRCUITS = (PhotonicCircuit, MerlinCircuit, QubitCircuit)
-N_POINTS = 32
-"""Random inputs at which the parameters are looked at."""
+N_POINTS = 256
+"""Random inputs at which it is looked whether a parameter matters."""
 
 _AUDITED: dict[tuple[type, str, int], Parameters] = {}
 
@@ -72,19 +72,22 @@ def audit(network: nn.Module, n_features: int) -> Parameters:
     quantum = sum(p.numel() for p in trainable if id(p) in angles)
     classical = sum(p.numel() for p in trainable) - quantum
     dead = _dead(network, n_features)
-    dead_classical = sum(n for key, n in dead.items() if key not in angles)
+    of_circuits = {name for name, p in network.named_parameters() if id(p) in angles}
+    dead_classical = sum(n for name, n in dead.items() if name not in of_circuits)
     return Parameters(
         classical=classical,
         quantum=quantum,
         effective=classical - dead_classical + sum(angle_rank(c) for c in circuits),
         dead=sum(dead.values()),
+        dead_in=dead,
     )
 
 
-def _dead(network: nn.Module, n_features: int) -> dict[int, int]:
-    """Count, for each parameter tensor, the entries that no output depends on."""
+def _dead(network: nn.Module, n_features: int) -> dict[str, int]:
+    """Count, by name of the parameter tensor, the entries that no output depends on."""
     network.eval()
-    trainable = [p for p in network.parameters() if p.requires_grad]
+    named = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    trainable = list(named.values())
     g = torch.Generator().manual_seed(seed_for("sampling", purpose="dead parameters"))
     dtype = trainable[0].dtype
     x = torch.randn(1, N_POINTS, n_features, generator=g, dtype=dtype)
@@ -98,7 +101,8 @@ def _dead(network: nn.Module, n_features: int) -> dict[int, int]:
         for known, grad in zip(alive, grads, strict=True):
             if grad is not None:
                 known |= grad.abs() > 1e-9 * grad.abs().max()
-    return {id(p): int((~known).sum()) for p, known in zip(trainable, alive, strict=True)}
+    counts = {name: int((~known).sum()) for name, known in zip(named, alive, strict=True)}
+    return {name: count for name, count in counts.items() if count}
 
 
 def angle_rank(circuit: Any) -> int:
@@ -130,6 +134,6 @@ def _outputs_at_random(circuit: Any) -> Tensor:
         n_inputs = circuit.description.n_inputs
     else:
         n_inputs = circuit.n_blocks * circuit.n_modes
-    inputs = 2 * math.pi * torch.rand(1, N_POINTS, n_inputs, generator=g, dtype=dtype)
+    inputs = 2 * math.pi * torch.rand(1, 32, n_inputs, generator=g, dtype=dtype)
     outputs: Tensor = circuit(inputs)
     return outputs

@@ -124,12 +124,9 @@ class Blocks(nn.Module):
         lead = cos.shape[:-1]
         if len(self.sizes) == 1:
             return [values.view(*lead, *self.shapes[0], 2, 2)]
-        return [
-            part.view(*lead, *shape, 2, 2)
-            for part, shape in zip(
-                torch.split_with_sizes(values, self.sizes, -2), self.shapes, strict=True
-            )
-        ]
+        parts = torch.split_with_sizes(values, self.sizes, -2)
+        shapes = zip(parts, self.shapes, strict=True)
+        return [part.view(*lead, *shape, 2, 2) for part, shape in shapes]
 
     def factor_slopes(self, slopes: list[Tensor], cos: Tensor, sin: Tensor) -> Tensor:
         """Slopes of the half angles from those of the 2 x 2 matrices."""

@@ -20,10 +20,12 @@ Matrix = NDArray[np.complex128]
 Index = NDArray[np.int64]
 Sign = NDArray[np.int8]
 
-# Qubits a Kronecker product. Sixteen rows keep a matrix product efficient; a matrix a sample is
-# worth building only when small.
+# Qubits a Kronecker product, as measured: sixteen rows keep a matrix product efficient; a matrix a
+# sample pays for its size only where it saves passes over a large state.
 SHARED_GROUP = 4
-SAMPLED_GROUP = 3
+SAMPLED_GROUP = 2
+SAMPLED_GROUP_LARGE = 4
+LARGE = 9
 
 _ROOT = 2**-0.5
 PAULI: dict[str, Matrix] = {
@@ -162,25 +164,67 @@ class Plan:
 
 
 def schedule(description: CircuitDescription) -> tuple[list[Gate], list[Layer]]:
-    """Sort gates into layers as early as their wires allow; amplitude encodings apart."""
-    registers: list[Gate] = []
-    layers = [Layer()]
-    layer_of = [0] * description.n_qubits
-    moved = [False] * description.n_qubits
+    """Sort gates into as few layers as the wires allow; amplitude encodings apart."""
+    registers = [gate for gate in description.gates if gate.name == AMPLITUDE]
+    scheduler = _Scheduler(description.n_qubits)
     for gate in description.gates:
-        if gate.name == AMPLITUDE:
-            registers.append(gate)
-            continue
-        at = max(layer_of[q] + (moved[q] and gate.name not in ENTANGLERS) for q in gate.wires)
-        if at == len(layers):
-            layers.append(Layer())
         if gate.name in ENTANGLERS:
-            layers[at].moves.append(gate)
+            scheduler.move(gate)
+        elif gate.name != AMPLITUDE:
+            scheduler.turn(gate)
+    return registers, scheduler.finish()
+
+
+class _Scheduler:
+    """Single-qubit gates wait until a move needs their wire; then all that wait go together.
+
+    Placed at once instead, the rotations that follow a staircase of CNOTs would each end up on
+    another stair, and a layer of encodings would cost a pass over the state a qubit.
+    """
+
+    def __init__(self, n_qubits: int) -> None:
+        self.layers = [Layer()]
+        self._waiting: dict[int, Slot] = {}
+        # Last layer that turned, and last layer that moved, each qubit.
+        self._turned = [0] * n_qubits
+        self._moved = [-1] * n_qubits
+
+    def turn(self, gate: Gate) -> None:
+        """Add a rotation or a fixed gate."""
+        q = gate.wires[0]
+        if self._turned[q] > self._moved[q]:
+            self.layers[self._turned[q]].slots.setdefault(q, Slot()).add(gate)
         else:
-            layers[at].slots.setdefault(gate.wires[0], Slot()).add(gate)
+            self._waiting.setdefault(q, Slot()).add(gate)
+
+    def move(self, gate: Gate) -> None:
+        """Add a gate that only moves amplitudes."""
         for q in gate.wires:
-            layer_of[q], moved[q] = at, gate.name in ENTANGLERS
-    return registers, layers
+            if q in self._waiting:
+                self._settle(q)
+        at = max(max(self._turned[q], self._moved[q]) for q in gate.wires)
+        self.layers[at].moves.append(gate)
+        for q in gate.wires:
+            self._moved[q] = at
+
+    def finish(self) -> list[Layer]:
+        """Place what still waits."""
+        while self._waiting:
+            self._settle(next(iter(self._waiting)))
+        return self.layers
+
+    def _settle(self, qubit: int) -> None:
+        """Join a layer that has a pass of this kind anyway, or open one for all that wait."""
+        kind = self._waiting[qubit].sampled
+        for at in range(self._moved[qubit] + 1, len(self.layers)):
+            if any(slot.sampled == kind for slot in self.layers[at].slots.values()):
+                self.layers[at].slots[qubit] = self._waiting.pop(qubit)
+                self._turned[qubit] = at
+                return
+        for q in self._waiting:
+            self._turned[q] = len(self.layers)
+        self.layers.append(Layer(slots=self._waiting))
+        self._waiting = {}
 
 
 class RowTable:
@@ -264,7 +308,8 @@ def make_plan(description: CircuitDescription) -> Plan:
 
 def _layer_steps(layer: Layer, table: RowTable, buckets: _BucketMaker) -> list[Step]:
     steps = []
-    for sampled, size in ((False, SHARED_GROUP), (True, SAMPLED_GROUP)):
+    sampled_group = SAMPLED_GROUP if table.n_qubits < LARGE else SAMPLED_GROUP_LARGE
+    for sampled, size in ((False, SHARED_GROUP), (True, sampled_group)):
         qubits = sorted(q for q, slot in layer.slots.items() if slot.sampled == sampled)
         for group in _even_groups(qubits, size):
             order = table.gather(group)

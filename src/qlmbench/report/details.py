@@ -65,8 +65,8 @@ def controls_table(results: Results, metric: str | None = None) -> Table:
     name = subject.title if subject else "none"
     caption = (
         f"The paper's arm here is {name.rstrip('.')}. Its lead over each control is the mean "
-        "paired difference with its 95 % interval, not corrected for the number of controls. Where the "
-        "interval holds zero, the control's explanation stands."
+        "paired difference with its 95 % interval, not corrected for the number of controls. Where "
+        "the interval holds zero, the control's explanation stands."
     )
     left = ("control", "explanation that it tests", "reading")
     return Table("controls", caption, pd.DataFrame(rows), pd.DataFrame(shown), left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from qlmbench.errors import UserError
 from qlmbench.records import Record, SplitLabels, Tuning, unpack_classes
+from qlmbench.report.wording import plural
 from qlmbench.seeding import seed_for
 from qlmbench.spec import Arm, ArmKind, Profile, Study
 from qlmbench.store import Store
@@ -241,23 +243,19 @@ def _current(
     """Keep one record an arm and repetition; say what was left out."""
     known = {arm.name for arm in study.arms}
     kept: dict[tuple[str, int], Record] = {}
-    gone: dict[str, int] = {}
+    gone: Counter[str] = Counter()
     for record in sorted(records, key=lambda r: (r.finished, r.id)):
+        key = (record.arm, record.repetition)
         if record.arm not in known:
-            gone["arms that the study no longer has"] = (
-                gone.get("arms that the study no longer has", 0) + 1
-            )
+            gone["of arms that the study no longer has"] += 1
         elif ids is not None and record.id not in ids:
-            gone["trials as they were declared earlier"] = (
-                gone.get("trials as they were declared earlier", 0) + 1
-            )
+            gone["of trials as they were declared earlier"] += 1
         else:
-            key = (record.arm, record.repetition)
-            if key in kept:
-                text = "trials that a later record of the same arm and repetition replaces"
-                gone[text] = gone.get(text, 0) + 1
+            gone["a later one of the same arm and repetition counts"] += key in kept
             kept[key] = record
-    notes += [f"{count} records left out: {reason}" for reason, count in gone.items()]
+    notes += [
+        f"{plural(count, 'record')} left out: {reason}" for reason, count in gone.items() if count
+    ]
     return list(kept.values())
 
 
@@ -297,7 +295,7 @@ def _without_predictions(
     n = sum(record.repetition not in correct.get(record.arm, {}) for record in records)
     if not correct or n == 0:
         return []
-    return [f"{n} records without predictions that fit their test split: no bootstrap over rows"]
+    return [f"{plural(n, 'record')} without predictions that fit the test rows: no row bootstrap"]
 
 
 def _curves_frame(records: dict[str, Record], store: Store) -> pd.DataFrame:

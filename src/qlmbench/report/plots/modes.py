@@ -83,10 +83,13 @@ def _lines(axes: Any, members: pd.DataFrame, photons: list[int], k: float) -> No
         colour = style.SERIES[place % len(style.SERIES)]
         # Lines are set a little apart so that their intervals do not cover one another.
         x = line["n_modes"] + 0.07 * (place - (len(photons) - 1) / 2)
+        # Arms that share both numbers differ in something else: no line leads through them.
+        several = bool(line["n_modes"].duplicated().any())
         axes.plot(
             x,
             k * line["mean"],
             color=colour,
+            linestyle="none" if several else "solid",
             marker=style.SERIES_MARKERS[place % len(style.SERIES_MARKERS)],
             markersize=6,
         )

@@ -50,10 +50,13 @@ def accuracy_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
     for axes, column in zip(panels, columns, strict=True):
         _panel(axes, known[column], column, k)
     panels[0].set_ylabel(w.column_title(metric))
-    _kinds(panels[0], known[columns[0]])
+    legend = _kinds(panels[0], known[columns[0]])
+    # It is wider than its panel, and would take that room from both.
+    legend.set_in_layout(False)
     # The layout must be settled before labels look for room; then it stays as it is.
     figure.canvas.draw()
     figure.set_layout_engine("none")
+    legend.set_in_layout(True)
     for axes, column in zip(panels, columns, strict=True):
         points = _labels(known[column], column, k)
         label_points(axes, points[:MOST_LABELS], [(x, y) for x, y, _, _ in points])
@@ -95,7 +98,7 @@ def _labels(shown: pd.DataFrame, column: str, k: float) -> list[tuple[float, flo
     ]
 
 
-def _kinds(axes: Any, shown: pd.DataFrame) -> None:
+def _kinds(axes: Any, shown: pd.DataFrame) -> Any:
     """Name marker and colour of each kind above the axes."""
     handles = [
         axes.plot(
@@ -109,15 +112,13 @@ def _kinds(axes: Any, shown: pd.DataFrame) -> None:
         for kind in KIND_ORDER
         if kind.value in set(shown["kind"])
     ]
-    if handles:
-        legend = axes.legend(
-            handles=handles,
-            loc="lower left",
-            bbox_to_anchor=(0, 1),
-            ncols=len(handles),
-            frameon=False,
-            fontsize=8.5,
-            handletextpad=0.2,
-            borderaxespad=0.2,
-        )
-        legend.set_in_layout(False)
+    return axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=max(1, len(handles)),
+        frameon=False,
+        fontsize=8.5,
+        handletextpad=0.2,
+        borderaxespad=0.2,
+    )

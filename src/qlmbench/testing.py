@@ -1,0 +1,138 @@
+"""The contract that every study must pass, shipped or third-party.
+
+In a test file of your own::
+
+    import pytest
+    from qlmbench.testing import contract
+
+    @pytest.mark.parametrize("check", contract("my-paper"), ids=str)
+    def test_contract(check, tmp_path):
+        check(tmp_path)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qlmbench.plan import Plan, make_plan
+from qlmbench.records import Record
+from qlmbench.registry import get_study, model_class
+from qlmbench.run import run_plan
+from qlmbench.spec import ArmKind, Study
+from qlmbench.store import Store
+
+VARIES = {"seconds", "peak_memory_mb", "finished", "stacked", "environment"}
+"""Fields of a record that may differ between two runs of one trial."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One demand on a study; called with an empty folder, it raises where it is not met."""
+
+    name: str
+    study: str
+    demand: Callable[[Study, Path], None]
+
+    def __call__(self, folder: Path) -> None:
+        """Put the demand to the study."""
+        self.demand(get_study(self.study), folder)
+
+    def __str__(self) -> str:
+        return f"{self.study}: {self.name}"
+
+
+def contract(study: str) -> list[Check]:
+    """List the demands on a study.
+
+    Parameters
+    ----------
+    study : str
+        Name of a study that qlmbench finds.
+
+    Returns
+    -------
+    list of Check
+    """
+    demands = {
+        "arguments match the signatures of the models": arguments_match,
+        "the smoke profile runs every arm": every_arm_runs,
+        "order and processes do not change a record": records_do_not_depend_on_the_way,
+        "a second run finds everything done": second_run_does_nothing,
+        "parameters without effect stand only in as-published arms": no_dead_parameters,
+    }
+    return [Check(name, study, demand) for name, demand in demands.items()]
+
+
+def arguments_match(study: Study, _folder: Path) -> None:
+    """Every parameter of every arm, tuned or not, is an argument of its model."""
+    for arm in study.arms:
+        known = inspect.signature(model_class(study.name, arm.model)).parameters
+        for name in (*arm.params, *arm.tune):
+            assert name in known, f"arm {arm.name!r}: {arm.model} has no argument {name!r}"
+
+
+def every_arm_runs(study: Study, folder: Path) -> None:
+    """Every arm gives a sound record in the smoke profile."""
+    plan = make_plan(study, "smoke", repetitions=1)
+    _, failures = _run(plan, folder)
+    assert not failures, f"{failures[0].arm}: {failures[0].error}"
+
+
+def records_do_not_depend_on_the_way(study: Study, folder: Path) -> None:
+    """Stacked or alone, in this order or another, in one process or two: equal records."""
+    plan = make_plan(study, "smoke", repetitions=2)
+    together, _ = _run(plan, folder / "together")
+    # One repetition at a time, the last one and the last arm first: nothing is trained stacked.
+    for repetition in (1, 0):
+        trials = tuple(t for t in reversed(plan.trials) if t.repetition == repetition)
+        _run(dataclasses.replace(plan, trials=trials), folder / "alone")
+    in_processes, _ = _run(plan, folder / "processes", jobs=2)
+    one_by_one = Store(folder / "alone")
+    expected = _comparable(together, Store(folder / "together"))
+    assert _comparable(one_by_one.records(), one_by_one) == expected
+    assert _comparable(in_processes, Store(folder / "processes")) == expected
+
+
+def second_run_does_nothing(study: Study, folder: Path) -> None:
+    """Show that a finished trial is never run again."""
+    plan = make_plan(study, "smoke", repetitions=1)
+    _run(plan, folder)
+    store = Store(folder)
+    done = run_plan(plan, store, jobs=1, overwrite="only-missing", say=_silent)
+    assert (done.finished, done.already_done) == (0, len(plan.trials))
+
+
+def no_dead_parameters(study: Study, folder: Path) -> None:
+    """Outside as-published arms, every trainable number outside a circuit reaches an output.
+
+    Inside a circuit some angles never matter, such as phases just before photons are counted; the
+    tables name them, and they are no fault of a study.
+    """
+    plan = make_plan(study, "smoke", repetitions=1)
+    records, _ = _run(plan, folder)
+    for record in records:
+        if record.parameters is None or study.arm(record.arm).kind is ArmKind.AS_PUBLISHED:
+            continue
+        dead = {k: n for k, n in record.parameters.dead_in.items() if not k.startswith("circuit")}
+        assert not dead, f"arm {record.arm!r}: parameters without effect: {dead}"
+
+
+def _run(plan: Plan, folder: Path, jobs: int = 1) -> tuple[list[Record], list[Record]]:
+    store = Store(folder)
+    run_plan(plan, store, jobs=jobs, overwrite="only-missing", say=_silent)
+    return store.records(), store.failures()
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+def _comparable(records: list[Record], store: Store) -> dict[str, tuple[Any, str]]:
+    """Everything of the records that must be equal, by trial."""
+    predictions = store.predictions()
+    return {r.id: (r.model_dump(exclude=VARIES), predictions[r.id].test) for r in records}
