@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -50,13 +51,15 @@ def _complete_studies(_c: click.Context, _p: click.Parameter, start: str) -> lis
 
 
 def _complete_arms(ctx: click.Context, _p: click.Parameter, start: str) -> list[CompletionItem]:
-    from qlmbench.registry import get_study
+    from qlmbench.registry import get_study, study_folders
 
-    try:
-        arms = get_study(ctx.params["study"]).arms
-    except (UserError, KeyError):
-        return []
-    return [CompletionItem(arm.name) for arm in arms if arm.name.startswith(start)]
+    # While an option waits for its value, click has not read the study yet: offer all arms then.
+    named = ctx.params.get("study")
+    arms: set[str] = set()
+    for study in [named] if named else sorted(study_folders()):
+        with contextlib.suppress(UserError):
+            arms.update(arm.name for arm in get_study(study).arms)
+    return [CompletionItem(name) for name in sorted(arms) if name.startswith(start)]
 
 
 study_argument = click.argument("study", shell_complete=_complete_studies)

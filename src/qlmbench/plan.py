@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from qlmbench.data.datasets import dataset_identity
 from qlmbench.data.encoders import encoder_identity
 from qlmbench.errors import UserError
+from qlmbench.records import RunInfo
 from qlmbench.spec import Arm, Profile, Scalar, Spec, Split, Study, Value, unknown
 
 IDENTITY_VERSION = 1
@@ -61,10 +63,12 @@ class Plan:
     """The trials of one run, in a fixed order, and the folder name they are stored under."""
 
     study: Study
-    profile_name: str
     run_name: str
+    info: RunInfo
     dataset: str
+    """Name or folder that the dataset is loaded by."""
     encoder: str
+    """Name or folder that the encoder is loaded by."""
     arms: tuple[Arm, ...]
     trials: tuple[Trial, ...]
 
@@ -111,26 +115,52 @@ def make_plan(
         raise UserError(f"{n} repetitions asked for", expected="at least 1")
     changed = [Path(name).name for name in (data, encoder) if name is not None]
     dataset, encoder = data or profile.dataset, encoder or profile.encoder
-    dataset_id, encoder_id = dataset_identity(dataset), encoder_identity(encoder)
-    trials = [
-        Trial(
-            study=study.name,
-            study_version=study.version,
-            arm=arm.name,
-            model=arm.model,
-            params=_params(arm, profile),
-            tune=arm.tune if profile.tune else {},
-            shuffle_labels=arm.shuffle_labels,
-            dataset=dataset_id,
-            encoder=encoder_id,
-            split=profile.split,
-            repetition=repetition,
-        )
-        for arm in chosen
-        for repetition in range(n)
-    ]
-    run_name = "-".join([profile_name, *changed])
-    return Plan(study, profile_name, run_name, dataset, encoder, tuple(chosen), tuple(trials))
+    info = RunInfo(
+        profile=profile_name, dataset=dataset_identity(dataset), encoder=encoder_identity(encoder)
+    )
+    return Plan(
+        study=study,
+        run_name="-".join([profile_name, *changed]),
+        info=info,
+        dataset=dataset,
+        encoder=encoder,
+        arms=tuple(chosen),
+        trials=tuple(make_trials(study, info, chosen, n)),
+    )
+
+
+def make_trials(
+    study: Study, info: RunInfo, arms: Sequence[Arm], repetitions: int
+) -> Iterator[Trial]:
+    """Make the trials of some arms, arm by arm.
+
+    Parameters
+    ----------
+    study : Study
+        Its declaration as it is now.
+    info : RunInfo
+        Profile, dataset and encoder of the run.
+    arms : sequence of Arm
+        Which arms.
+    repetitions : int
+        How many repetitions of each.
+    """
+    profile = study.profile(info.profile)
+    for arm in arms:
+        for repetition in range(repetitions):
+            yield Trial(
+                study=study.name,
+                study_version=study.version,
+                arm=arm.name,
+                model=arm.model,
+                params=_params(arm, profile),
+                tune=arm.tune if profile.tune else {},
+                shuffle_labels=arm.shuffle_labels,
+                dataset=info.dataset,
+                encoder=info.encoder,
+                split=profile.split,
+                repetition=repetition,
+            )
 
 
 def _choose(study: Study, profile: Profile, patterns: tuple[str, ...]) -> list[Arm]:

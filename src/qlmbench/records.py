@@ -114,6 +114,16 @@ class SplitLabels(Entry):
     test: str
 
 
+class RunInfo(Entry):
+    """What all trials of a run share; with the study, it gives the identity of each of them."""
+
+    profile: str
+    dataset: dict[str, str]
+    """Identity of the dataset: name and content hash."""
+    encoder: dict[str, str]
+    """Identity of the encoder: name, weights, settings."""
+
+
 class Outcome(Entry):
     """All that one finished trial writes."""
 

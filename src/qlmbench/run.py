@@ -85,6 +85,7 @@ def run_plan(
     summary = Summary(already_done=len(plan.trials) - len(todo))
     if todo:
         store.check_writable()
+        store.save_info(plan.info)
         try:
             for outcome in _outcomes(plan, todo, store, jobs, say):
                 summary.finished += outcome.record.status == "ok"

@@ -93,6 +93,9 @@ class Claim(Spec):
     def _level_or_versus(self) -> Self:
         if (self.versus is None) == (self.level is None):
             raise ValueError("a claim needs exactly one of 'versus' (an arm) and 'level' (a range)")
+        sign = {Direction.GREATER: 1, Direction.LESS: -1, Direction.EQUAL: 0}[self.direction]
+        if self.versus is not None and self.published is not None and self.published * sign < 0:
+            raise ValueError(f"published {self.published} goes against direction {self.direction}")
         return self
 
 

@@ -22,7 +22,7 @@ def plan_lines(plan: Plan, store: Store) -> list[str]:
     done = {record.id for record in store.records()}
     seconds = _seconds_by_arm(plan, store)
     lines = [
-        f"{plan.study.name}, profile {plan.profile_name}: {plan.dataset}, {plan.encoder}",
+        f"{plan.study.name}, profile {plan.info.profile}: {plan.dataset}, {plan.encoder}",
         f"{'arm':<34} {'trials':>7} {'done':>6} {'left about':>12}",
     ]
     total, unknown = 0.0, 0

@@ -21,7 +21,16 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from qlmbench.errors import UserError
-from qlmbench.records import Curves, Entry, Outcome, Predictions, Record, SplitLabels, Tuning
+from qlmbench.records import (
+    Curves,
+    Entry,
+    Outcome,
+    Predictions,
+    Record,
+    RunInfo,
+    SplitLabels,
+    Tuning,
+)
 
 E = TypeVar("E", bound=Entry)
 _CHECK = ',"check":"'
@@ -89,6 +98,11 @@ class Store:
         path = self.folder / "trials" / f"{outcome.record.id}.json"
         write_atomically(path, seal(body) + "\n")
 
+    def save_info(self, info: RunInfo) -> None:
+        """Write down what the trials of this run share."""
+        if self.info() != info:
+            write_atomically(self.folder / "run.json", info.model_dump_json(indent=1) + "\n")
+
     def consolidate(self) -> None:
         """Move the files of single trials into the tables; safe to repeat, to kill, to race."""
         if not self._pending():
@@ -114,6 +128,17 @@ class Store:
                     path.unlink(missing_ok=True)
 
     # ---- reading -------------------------------------------------------------------------
+
+    def info(self) -> RunInfo | None:
+        """Return what the trials of this run share; None where that is not known."""
+        path = self.folder / "run.json"
+        try:
+            return RunInfo.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError:
+            self._report(f"{path}: damaged; running the study again writes it anew")
+            return None
 
     def records(self) -> list[Record]:
         """Return the finished trials."""

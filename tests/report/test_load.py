@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from qlmbench.errors import UserError
+from qlmbench.plan import make_trials
+from qlmbench.records import Outcome, Record, RunInfo
 from qlmbench.report import load_frame
 from qlmbench.report.load import load_results, load_runs, profile_of
 from qlmbench.store import Store
@@ -40,13 +42,21 @@ def test_the_later_record_of_an_arm_and_repetition_counts_and_the_page_says_so(f
     assert any("1 record left out" in problem for problem in results.problems)
 
 
-def test_only_records_of_the_present_plan_count_where_it_is_given(fake, results_folder):
-    folder = results_folder / "fake" / "default"
-    everything = load_results(fake.study(), folder)
-    ids = list(everything.records["id"])[:30]
-    some = load_results(fake.study(), folder, ids)
-    assert set(some.records["id"]) == set(ids)
-    assert any(str(len(everything.records) - 30) in problem for problem in some.problems)
+def test_only_trials_as_they_are_declared_now_count(fake, tmp_path):
+    study = fake.study()
+    info = RunInfo(profile="default", dataset={"sha256": "00"}, encoder={"weights": "11"})
+    store = Store(tmp_path / "default")
+    store.save_info(info)
+    trials = list(make_trials(study, info, study.arms[:2], 3))
+    for trial in trials:
+        record = Record(id=trial.id, study=study.name, arm=trial.arm, repetition=trial.repetition)
+        store.save(Outcome(record=record))
+    store.consolidate()
+    assert len(load_results(study, store.folder).records) == len(trials)
+    newer = study.model_copy(update={"version": study.version + 1})
+    later = load_results(newer, store.folder)
+    assert later.records.empty
+    assert any(f"{len(trials)} records left out" in problem for problem in later.problems)
 
 
 def test_a_damaged_row_is_named_and_left_out(fake, tmp_path):

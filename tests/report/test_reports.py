@@ -52,6 +52,13 @@ def test_the_readme_beside_the_results_gets_its_table(at_home):
     assert "results/fake/README.md" in readme.read_text()
 
 
+def test_a_users_own_runs_never_go_into_the_readme(at_home):
+    (at_home / "results").rename(at_home / "runs")
+    readme = at_home / "README.md"
+    readme.write_text(f"# qlmbench\n{BEGIN}\n{END}\n")
+    assert readme not in write_report(at_home / "runs")
+
+
 def test_nothing_to_report_on_is_a_users_error(at_home, fake):
     with pytest.raises(UserError, match="no records"):
         write_report(at_home / "empty")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Self, Unpack
+from typing import ClassVar, Self, Unpack
 
 import torch
 from torch import nn
@@ -27,6 +28,9 @@ class QubitClassifier(StackedClassifier):
         See `StackedClassifier`.
     """
 
+    # The circuits of one stack share their initial scale, so it does not vary within a stack.
+    varying: ClassVar[frozenset[str]] = StackedClassifier.varying - {"init_scale"}
+
     def __init__(
         self, n_qubits: int = 4, n_layers: int = 2, **training: Unpack[TrainingOptions]
     ) -> None:
@@ -39,11 +43,18 @@ class QubitClassifier(StackedClassifier):
         cls, heads: Sequence[Self], n_features: int, n_classes: int, dtype: torch.dtype
     ) -> nn.Module:
         """Make the network of all heads at once: (R, n, F) to (R, n, C)."""
-        q, layers = heads[0].n_qubits, heads[0].n_layers
-        seeds, scales = [h.random_state for h in heads], [h.init_scale for h in heads]
-        entangled = angle_encoding(q).then(basic_entangler_layers(q, layers))
+        q, n_layers, scale = heads[0].n_qubits, heads[0].n_layers, heads[0].init_scale
+        seeds, scales = [head.random_state for head in heads], [scale] * len(heads)
+        description = angle_encoding(q).then(basic_entangler_layers(q, n_layers))
+        circuit = QubitCircuit(
+            description,
+            repetitions=len(heads),
+            seeds=seeds,
+            init_scale=math.pi * scale,
+            dtype=dtype,
+        )
         return nn.Sequential(
             StackedLinear(n_features, q, seeds=seeds, name="in", scales=scales, dtype=dtype),
-            QubitCircuit(entangled, repetitions=len(heads), seeds=seeds, dtype=dtype),
+            circuit,
             StackedLinear(q, n_classes, seeds=seeds, name="out", scales=scales, dtype=dtype),
         )

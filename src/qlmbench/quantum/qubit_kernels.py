@@ -75,7 +75,7 @@ def multiply(matrix: Tensor, state: Tensor) -> Tensor:
     columns = matrix.permute(3, 0, 2, 1).unsqueeze(3).contiguous()
     out = columns[0] * by_block[:, :1]
     for j in range(1, d):
-        out = torch.addcmul(out, columns[j], by_block[:, j : j + 1])
+        out.addcmul_(columns[j], by_block[:, j : j + 1])
     return out.view(shape)
 
 
@@ -226,7 +226,7 @@ def _narrowed(slope: Tensor, like: Tensor) -> Tensor:
 
 def kron_matrices(a: Tensor, b: Tensor) -> Tensor:
     """Kronecker product of matrices ``[..., D, D]``."""
-    product = a[..., :, None, :, None] * b[..., None, :, None, :]
+    product = a.unsqueeze(-1).unsqueeze(-3) * b.unsqueeze(-2).unsqueeze(-4)
     size = a.shape[-1] * b.shape[-1]
     return product.reshape(*product.shape[:-4], size, size)
 
@@ -235,5 +235,5 @@ def unkron_matrices(a: Tensor, b: Tensor, slope: Tensor) -> tuple[Tensor, Tensor
     """Slopes of both factors of :func:`kron_matrices`."""
     d, e = a.shape[-1], b.shape[-1]
     by_factor = slope.reshape(*slope.shape[:-2], d, e, d, e)
-    first = (by_factor * b[..., None, :, None, :]).sum((-3, -1))
-    return first, (by_factor * a[..., :, None, :, None]).sum((-4, -2))
+    first = (by_factor * b.unsqueeze(-2).unsqueeze(-4)).sum((-3, -1))
+    return first, (by_factor * a.unsqueeze(-1).unsqueeze(-3)).sum((-4, -2))

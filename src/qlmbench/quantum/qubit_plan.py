@@ -20,12 +20,10 @@ Matrix = NDArray[np.complex128]
 Index = NDArray[np.int64]
 Sign = NDArray[np.int8]
 
-# Qubits a Kronecker product, as measured: sixteen rows keep a matrix product efficient; a matrix a
-# sample pays for its size only where it saves passes over a large state.
+# Qubits a Kronecker product, as measured: sixteen rows keep a matrix product efficient, and four
+# rows a matrix a sample.
 SHARED_GROUP = 4
 SAMPLED_GROUP = 2
-SAMPLED_GROUP_LARGE = 4
-LARGE = 9
 
 _ROOT = 2**-0.5
 PAULI: dict[str, Matrix] = {
@@ -308,8 +306,7 @@ def make_plan(description: CircuitDescription) -> Plan:
 
 def _layer_steps(layer: Layer, table: RowTable, buckets: _BucketMaker) -> list[Step]:
     steps = []
-    sampled_group = SAMPLED_GROUP if table.n_qubits < LARGE else SAMPLED_GROUP_LARGE
-    for sampled, size in ((False, SHARED_GROUP), (True, sampled_group)):
+    for sampled, size in ((False, SHARED_GROUP), (True, SAMPLED_GROUP)):
         qubits = sorted(q for q, slot in layer.slots.items() if slot.sampled == sampled)
         for group in _even_groups(qubits, size):
             order = table.gather(group)

@@ -68,6 +68,8 @@ class QubitCircuit(nn.Module):
     ----------
     weights : Parameter, ``[R, n_weights]``
         Angles in radians.
+    n_inputs : int
+        Input features a sample.
 
     Raises
     ------
@@ -105,7 +107,7 @@ class QubitCircuit(nn.Module):
             diff_method = "backprop" if shots is None else "parameter-shift"
         self.description, self.repetitions, self.shots = description, repetitions, shots
         self.readout, self.diff_method = readout, diff_method
-        n_qubits = description.n_qubits
+        self.n_inputs, n_qubits = description.n_inputs, description.n_qubits
         self.measured = tuple(range(n_qubits)) if measured is None else tuple(measured)
         self.seeds = tuple(range(repetitions)) if seeds is None else tuple(seeds)
         self._check_options(dtype)
@@ -191,7 +193,7 @@ class QubitCircuit(nn.Module):
         return self._shifted(halves, vectors, inputs)
 
     def _checked(self, inputs: Tensor) -> Tensor:
-        expected = (self.repetitions, self.description.n_inputs)
+        expected = (self.repetitions, self.n_inputs)
         if inputs.dim() != 3 or (inputs.shape[0], inputs.shape[2]) != expected:
             raise ValueError(
                 f"got inputs of shape {list(inputs.shape)}; expected [repetitions, samples, "

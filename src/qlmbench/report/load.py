@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlmbench.errors import UserError
-from qlmbench.records import Record, SplitLabels, Tuning, unpack_classes
+from qlmbench.plan import make_trials
+from qlmbench.records import Record, RunInfo, SplitLabels, Tuning, unpack_classes
 from qlmbench.report.wording import plural
 from qlmbench.seeding import seed_for
 from qlmbench.spec import Arm, ArmKind, Profile, Study
@@ -44,6 +44,8 @@ class Results:
     """By arm and repetition: which rows of the test split were predicted right."""
     problems: tuple[str, ...] = ()
     """What was damaged, superseded or unknown, one line each; shown on the page."""
+    info: RunInfo | None = None
+    """Dataset and encoder of the run; None where its folder does not tell."""
 
     @property
     def profile(self) -> Profile:
@@ -77,7 +79,7 @@ class Results:
         return len({split.test_digest for split in self.splits.values()}) == 1
 
 
-def load_results(study: Study, folder: Path, ids: Iterable[str] | None = None) -> Results:
+def load_results(study: Study, folder: Path) -> Results:
     """Read a run of a study.
 
     Parameters
@@ -85,10 +87,9 @@ def load_results(study: Study, folder: Path, ids: Iterable[str] | None = None) -
     study : Study
         Its declaration.
     folder : Path
-        ``results/<study>/<run>``.
-    ids : iterable of str, optional
-        Identities of the trials of the present plan; records of other trials (of an arm as it was
-        declared earlier) are then left out, and their number stands among the problems.
+        ``results/<study>/<run>``. Records of trials that the study would not run like this any
+        more (of an arm as it was declared earlier) are left out, and their number stands among
+        the problems.
 
     Returns
     -------
@@ -101,7 +102,8 @@ def load_results(study: Study, folder: Path, ids: Iterable[str] | None = None) -
     """
     store = Store(folder)
     notes: list[str] = []
-    records = _current(study, store.records(), None if ids is None else set(ids), notes)
+    records = store.records()
+    records = _current(study, records, _declared_ids(study, store, records), notes)
     by_id = {record.id: record for record in records}
     splits = store.splits()
     correct = _correct(records, store, splits)
@@ -118,7 +120,17 @@ def load_results(study: Study, folder: Path, ids: Iterable[str] | None = None) -
         splits=splits,
         correct=correct,
         problems=(*store.problems, *notes),
+        info=store.info(),
     )
+
+
+def _declared_ids(study: Study, store: Store, records: list[Record]) -> set[str] | None:
+    """Identities of the trials that the study declares now; None where the run is not known."""
+    info = store.info()
+    if info is None:
+        return None
+    repetitions = 1 + max((record.repetition for record in records), default=0)
+    return {trial.id for trial in make_trials(study, info, study.arms, repetitions)}
 
 
 def load_runs(study: Study, folder: Path) -> list[Results]:

@@ -8,13 +8,15 @@ from qlmbench.errors import UserError
 from qlmbench.registry import get_study, study_folders
 from qlmbench.report.blocks import GitHub, Myst
 from qlmbench.report.load import load_runs
-from qlmbench.report.overview import overview_blocks, put_between_markers, readme_table
+from qlmbench.report.overview import BEGIN, overview_blocks, put_between_markers, readme_table
 from qlmbench.report.page import Section, StudyPage
 from qlmbench.report.site import build_site
 from qlmbench.report.write import differing, write_changed
 from qlmbench.spec import Study
 
 SMOKE = "smoke"
+COMMITTED = "results"
+"""Name of the folder whose results a project's README shows; a user's own runs never go there."""
 
 
 def load_page(results: Path, study: Study, prose: str = "") -> StudyPage:
@@ -102,7 +104,7 @@ def _reports(results: Path, study: str | None) -> list[tuple[Path, dict[str, str
         found.append((results, overview_file(pages)))
         readme = results.parent / "README.md"
         text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-        if "<!-- results:begin -->" in text:
+        if results.name == COMMITTED and BEGIN in text:
             new = readme_with_results(text, pages, f"{results.name}/{{name}}/README.md")
             found.append((results.parent, {"README.md": new}))
     return found
@@ -112,7 +114,7 @@ def write_report(results: Path, study: str | None = None) -> list[Path]:
     """Write page, figures and downloads of one study or of all; only what changed.
 
     With all studies, the overview ``results/README.md`` is written too, and the table between the
-    markers of a ``README.md`` beside the results folder, where it has them.
+    markers of a ``README.md`` beside a folder called ``results``, where it has them.
 
     Parameters
     ----------

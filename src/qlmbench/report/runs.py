@@ -25,27 +25,19 @@ def runs_table(runs: list[Results]) -> Table:
 
 def _row(results: Results) -> dict[str, str]:
     profile = results.profile
-    own = results.run.removeprefix(profile_prefix(results))
-    given = f"given: {own}" if own else ""
     failed = len(results.failures)
     trials = w.count(len(results.records))
     repetitions = sorted(results.records["repetition"].unique()) if len(results.records) else []
     return {
         "run": results.run,
-        "data": given or profile.dataset,
-        "encoder": "see data" if given else profile.encoder,
+        "data": results.info.dataset["name"] if results.info else "not known",
+        "encoder": results.info.encoder["name"] if results.info else "not known",
         "repetitions": w.count(len(repetitions)),
         "train": _rows(results, "train", profile.split.train),
         "validation": _rows(results, "validation", profile.split.validation),
         "test": _rows(results, "test", profile.split.test),
         "trials": f"{trials} ({failed} failed)" if failed else trials,
     }
-
-
-def profile_prefix(results: Results) -> str:
-    """Return the part of a run's name that its profile takes, with the dash after it."""
-    name = results.profile_name
-    return name if results.run == name else f"{name}-"
 
 
 def _rows(results: Results, role: str, selection: Selection) -> str:

@@ -24,7 +24,7 @@ CSS = """\
 /* Results are tables and figures: they may use the whole width of the window. */
 .bd-page-width { max-width: 96rem; }
 .bd-main .bd-content .bd-article-container { max-width: 68rem; }
-.bd-article td, .bd-article th { font-variant-numeric: tabular-nums; }
+.bd-article table { font-size: .875em; font-variant-numeric: tabular-nums; }
 /* Words wrap, numbers do not; a table that is still too wide scrolls in its own box. */
 .bd-article table th { vertical-align: bottom; }
 .bd-article table td { white-space: normal; }

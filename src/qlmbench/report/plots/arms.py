@@ -60,7 +60,9 @@ def accuracy_by_arm(
         )
         _mean_with_interval(axes, place, row, k)
         if row["arm"] in quoted:
-            _quoted_mark(axes, k * quoted[row["arm"]], place)
+            _quoted_mark(axes, k * quoted[row["arm"]], place, k * row["mean"])
+    if quoted:
+        axes.margins(x=0.1)  # room for the word beside the outermost diamond
     _values_at_the_right(axes, rows, metric)
     axes.set_xlabel(w.column_title(metric))
     return figure
@@ -131,7 +133,8 @@ def _mean_with_interval(axes: Any, place: float, row: dict[str, Any], k: float) 
     axes.plot(k * row["mean"], place, marker=style.KIND_MARKER[kind], markersize=6.5, color=colour)
 
 
-def _quoted_mark(axes: Any, x: float, place: float) -> None:
+def _quoted_mark(axes: Any, x: float, place: float, mean: float) -> None:
+    side = -1 if x < mean else 1  # the word stands away from the repetitions
     axes.plot(
         x,
         place,
@@ -144,9 +147,9 @@ def _quoted_mark(axes: Any, x: float, place: float) -> None:
     axes.annotate(
         "quoted",
         (x, place),
-        xytext=(-7, 0),
+        xytext=(7 * side, 0),
         textcoords="offset points",
-        ha="right",
+        ha="right" if side < 0 else "left",
         va="center",
         fontsize=7.5,
         color=style.MUTED,

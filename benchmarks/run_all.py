@@ -1,0 +1,23 @@
+"""All benchmarks, one after the other, and the page "How fast"."""
+
+from __future__ import annotations
+
+import photonic_layer
+import qubits
+import sampling
+import scaling
+import suite
+import sweep
+from harness import parse, write_page
+
+
+def main() -> None:
+    """Run every question."""
+    setting = parse(__doc__)
+    for benchmark in (suite, sampling, qubits, photonic_layer, scaling, sweep):
+        benchmark.main(setting)
+    write_page(setting)
+
+
+if __name__ == "__main__":
+    main()

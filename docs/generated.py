@@ -1,0 +1,102 @@
+"""Pages that are made from the records, and from the command line's own help.
+
+They are written anew before each build, so that they never say anything else than their source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from qlmbench.cli import main
+from qlmbench.report.blocks import Block, Heading, Myst, Text
+from qlmbench.report.overview import MEANING, overview_blocks
+from qlmbench.report.page import StudyPage
+from qlmbench.report.reports import load_pages, site_files
+from qlmbench.report.site import CSS
+from qlmbench.report.write import write_changed
+
+NOTHING = "No study has committed records yet. `qlmbench run qllm` makes some."
+PLAIN = "results-overview.inc"
+"""The overview without its heading, which other pages include."""
+
+
+def write_all(docs: Path, results: Path) -> None:
+    """Write every generated file of the documentation.
+
+    Parameters
+    ----------
+    docs : Path
+        The folder of ``conf.py``.
+    results : Path
+        The folder of the records; it may be empty.
+    """
+    pages = _pages(results)
+    files = site_files(pages) if pages else {"index.md": f"# Results\n\n{NOTHING}\n"}
+    _replace(docs / "results", files)
+    write_changed(docs, {PLAIN: overview(pages)})
+    write_changed(docs / "_static", {"qlmbench.css": CSS})
+    write_changed(docs / "reference", {"commands.md": command_reference()})
+
+
+def _pages(results: Path) -> list[StudyPage]:
+    has_records = any(results.glob("*/*/records.jsonl"))
+    return load_pages(results) if has_records else []
+
+
+def _replace(folder: Path, files: dict[str, str]) -> None:
+    """Write the files that changed, and remove what an earlier build left."""
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        if path.relative_to(folder).as_posix() not in files:
+            path.unlink()
+    write_changed(folder, files)
+
+
+def overview(pages: list[StudyPage]) -> str:
+    """Every claim with its verdict, for the first page."""
+    if not pages:
+        return NOTHING + "\n"
+    flavour = Myst()
+    blocks = overview_blocks(pages, flavour, "results/{name}.md")
+    # The table comes first here, and what the words in it mean comes after.
+    legend = Text(MEANING)
+    kept = [block for block in blocks if block != legend and not _is_title(block)]
+    return flavour.write([*kept, legend])
+
+
+def _is_title(block: Block) -> bool:
+    return isinstance(block, Heading) and block.level == 1
+
+
+# ---- the command line ----------------------------------------------------------------------------
+
+
+def command_reference() -> str:
+    """What ``--help`` says, of ``qlmbench`` and of each of its commands."""
+    parts = [
+        "# Command line",
+        "Every command ends with exit code 0 when all went well, 1 when a trial failed or a check "
+        "found a difference, and 2 for a mistake in what it was given, told in one line.",
+        _help(main, "qlmbench"),
+    ]
+    context = click.Context(main, info_name="qlmbench")
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        if command is not None and not command.hidden:
+            parts += [f"## qlmbench {name}", _help(command, name, context)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _help(command: click.Command, name: str, parent: click.Context | None = None) -> str:
+    # A fixed width: the page must not depend on the terminal of whoever builds it.
+    context = command.context_class(
+        command, info_name=name, parent=parent, terminal_width=88, max_content_width=88
+    )
+    lines = "\n".join(_without_trailing_space(command.get_help(context)))
+    return f"```text\n{lines}\n```"
+
+
+def _without_trailing_space(text: str) -> Iterator[str]:
+    yield from (line.rstrip() for line in text.splitlines())

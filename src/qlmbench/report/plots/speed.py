@@ -1,0 +1,183 @@
+"""Lines on logarithmic axes, and durations of commands, for the page "How fast"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from qlmbench.report import style
+from qlmbench.report.plots.labels import spread, write_at_end
+from qlmbench.report.speed_results import Spread
+
+
+@dataclass(frozen=True)
+class Line:
+    """One named line: a value and its spread at each x."""
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[Spread, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines that share their axes."""
+
+    title: str
+    lines: tuple[Line, ...]
+    bar: float | None = None
+    """A height that is promised, drawn across."""
+
+
+@style.styled
+def line_panels(
+    panels: Sequence[Panel],
+    *,
+    x: str,
+    y: str,
+    log_x: bool = False,
+    ticks: Sequence[float] = (),
+    even: float | None = None,
+) -> Figure:
+    """Draw lines with quartiles side by side, y logarithmic on one scale, names at the ends.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        Two a row; a single one takes the whole width.
+    x, y : str
+        Titles of the axes.
+    log_x : bool
+        Whether x is logarithmic too.
+    ticks : sequence of float
+        Where to put marks on x; chosen by matplotlib if empty.
+    even : float, optional
+        Height at which both sides are equally fast, drawn across.
+
+    Returns
+    -------
+    Figure
+    """
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(style.WIDTH, 0.4 + 2.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        axes.set_yscale("log")
+        if log_x:
+            axes.set_xscale("log")
+        elif ticks:
+            axes.set_xticks(list(ticks))
+        _across(axes, even, "equally fast")
+        _across(axes, panel.bar, f"promised: {panel.bar:g}" if panel.bar else "")
+        for place, line in enumerate(panel.lines):
+            _draw(axes, line, place)
+        axes.set_title(panel.title)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    _scale(grid[0, 0])
+    figure.supxlabel(x, fontsize=9, color=style.MUTED)
+    figure.supylabel(y, fontsize=9, color=style.MUTED)
+    figure.canvas.draw()
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _names(axes, panel)
+    return figure
+
+
+def _across(axes: Any, height: float | None, text: str) -> None:
+    if height is None:
+        return
+    axes.axhline(height, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.annotate(
+        text,
+        (0, height),
+        xycoords=("axes fraction", "data"),
+        xytext=(2, 2),
+        textcoords="offset points",
+        fontsize=8,
+        color=style.MUTED,
+    )
+
+
+def _draw(axes: Any, line: Line, place: int) -> None:
+    colour, marker = _look(place)
+    axes.fill_between(
+        line.x,
+        [value.low for value in line.y],
+        [value.high for value in line.y],
+        color=colour,
+        alpha=0.18,
+        linewidth=0,
+    )
+    medians = [value.median for value in line.y]
+    axes.plot(line.x, medians, color=colour, marker=marker, markersize=5)
+
+
+def _look(place: int) -> tuple[str, str]:
+    count = len(style.SERIES)
+    return style.SERIES[place % count], style.SERIES_MARKERS[place % count]
+
+
+def _scale(axes: Any) -> None:
+    """Write plain numbers; more of them where the scale spans little."""
+    low, high = axes.get_ylim()
+    few = np.log10(high / low) < 2
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _names(axes: Any, panel: Panel) -> None:
+    """Name each line at its last point, moved apart where names would cover one another."""
+    low, high = np.log10(axes.get_ylim())
+    ends = [np.log10(line.y[-1].median) for line in panel.lines]
+    heights = spread(ends, gap=0.085 * (high - low))
+    for place, (line, height) in enumerate(zip(panel.lines, heights, strict=True)):
+        write_at_end(axes, line.x[-1], 10**height, line.label, _look(place)[0])
+
+
+@style.styled
+def durations(labels: Sequence[str], values: Sequence[Spread], floor: Spread) -> Figure:
+    """Draw how long commands take, with quartiles.
+
+    Parameters
+    ----------
+    labels : sequence of str
+        The commands, from the top.
+    values : sequence of Spread
+        Seconds of each.
+    floor : Spread
+        Seconds of a process that does nothing, drawn across.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(style.WIDTH, 0.7 + 0.38 * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    heights = list(range(len(labels)))[::-1]
+    axes.axvline(floor.median, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.hlines(heights, [v.low for v in values], [v.high for v in values], color=style.SERIES[0])
+    medians = [value.median for value in values]
+    axes.plot(medians, heights, "o", color=style.SERIES[0], markersize=6)
+    for median, value, height in zip(medians, values, heights, strict=True):
+        write_at_end(axes, max(median, value.high), height, f"{median:.2g} s")
+    axes.set_yticks(heights, list(labels))
+    axes.set_ylim(-0.6, len(labels) - 0.2)
+    axes.set_xlim(0, 1.12 * max(value.high for value in values))
+    axes.annotate(
+        "a process that does nothing",
+        (floor.median, len(labels) - 0.45),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        color=style.MUTED,
+    )
+    axes.set_xlabel("seconds")
+    return figure

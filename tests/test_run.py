@@ -1,0 +1,177 @@
+"""Running a plan: what is missing is run, what fails is kept apart, what is finished stays."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qlmbench.experiment import choose, configurations
+from qlmbench.plan import Plan, make_plan
+from qlmbench.registry import get_study
+from qlmbench.run import missing_trials, run_plan
+from qlmbench.store import Store
+
+STUDY = """
+name = "{name}"
+version = 1
+summary = "A study made by a test."
+[paper]
+title = "T"
+authors = "A"
+year = 2025
+says = "S"
+[[arms]]
+name = "logreg"
+kind = "baseline"
+model = "sklearn.linear_model:LogisticRegression"
+[[arms]]
+name = "mlp"
+kind = "baseline"
+model = "qlmbench.models.classical:MLPClassifier"
+params = {{ hidden = [4], epochs = 3 }}
+tune = {{ learning_rate = [1e38, 0.01] }}
+[[arms]]
+name = "diverges"
+kind = "baseline"
+model = "qlmbench.models.classical:MLPClassifier"
+params = {{ hidden = [4], epochs = 3, learning_rate = 1e38 }}
+[[arms]]
+name = "shuffled"
+kind = "control"
+model = "sklearn.linear_model:LogisticRegression"
+shuffle_labels = true
+[profiles.smoke]
+dataset = "toy"
+encoder = "hashing"
+repetitions = 3
+[profiles.smoke.split]
+train = {{ per_class = 10 }}
+validation = {{ count = 20 }}
+test = {{ count = 30 }}
+[profiles.default]
+dataset = "toy"
+encoder = "hashing"
+repetitions = 3
+[profiles.default.split]
+train = {{ per_class = 1000 }}
+validation = {{ count = 20 }}
+test = {{ count = 30 }}
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """Smoke plan of a small study in a working folder of its own."""
+    folder = tmp_path / "reproductions" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "study.toml").write_text(STUDY.format(name="tiny"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return make_plan(get_study("tiny"), "smoke")
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def run(plan: Plan, store: Store, **options: object) -> tuple[int, int]:
+    arguments = {"jobs": 1, "overwrite": "only-missing", "say": silent, **options}
+    done = run_plan(plan, store, **arguments)  # type: ignore[arg-type]
+    return done.finished, done.failed
+
+
+def test_failures_are_kept_apart_and_tried_again(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    assert run(plan, store) == (9, 3)
+    assert {r.arm for r in store.failures()} == {"diverges"}
+    assert "not a number from epoch" in store.failures()[0].error
+    assert run(plan, store) == (0, 3)
+    assert run(plan, store, overwrite="never") == (0, 0)
+    assert run(plan, store, overwrite="only-cache") == (0, 0)
+
+
+def test_always_runs_everything_again_and_gives_the_same_records(
+    plan: Plan, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    before = {r.id: r.metrics for r in store.records()}
+    assert run(plan, store, overwrite="always") == (9, 3)
+    assert {r.id: r.metrics for r in store.records()} == before
+
+
+def test_arms_of_a_repetition_share_their_rows(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    splits = store.splits()
+    assert len(splits) == 3
+    assert len({s.digest for s in splits.values()}) == 3
+    predictions = store.predictions()
+    lengths = {len(predictions[r.id].test) for r in store.records()}
+    assert lengths == {30}
+
+
+def test_a_metric_can_be_computed_from_what_is_stored(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    for record in store.records():
+        truth = store.splits()[record.repetition].test
+        predicted = store.predictions()[record.id].test
+        accuracy = sum(a == b for a, b in zip(truth, predicted, strict=True)) / len(truth)
+        assert record.metrics["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_tuning_chooses_on_validation_and_keeps_what_it_tried(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    tuned = [r for r in store.records() if r.arm == "mlp"]
+    assert all(r.chosen == {"learning_rate": 0.01} for r in tuned), "the other one diverges"
+    tried = store.tuning()[tuned[0].id]
+    assert tried.configurations == [{"learning_rate": 1e38}, {"learning_rate": 0.01}]
+    assert tried.validation_accuracy[0] == -1
+
+
+def test_the_choice_never_looks_at_the_test_rows() -> None:
+    names = set(choose.__code__.co_names) | set(choose.__code__.co_varnames)
+    assert not any("test" in name for name in names)
+
+
+def test_a_grid_lists_every_configuration_once() -> None:
+    grid = {"a": [1, 2], "b": ["x", "y", "z"]}
+    found = configurations(grid)  # type: ignore[arg-type]
+    assert len(found) == 6
+    assert len({tuple(c.items()) for c in found}) == 6
+    assert configurations({}) == [{}]
+
+
+def test_a_record_of_another_version_of_the_study_does_not_count(
+    plan: Plan, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    newer = plan.study.model_copy(update={"version": 2})
+    assert len(missing_trials(make_plan(newer, "smoke"), store, "only-missing")) == 12
+
+
+def test_kill_9_in_mid_run_loses_nothing_and_the_next_run_finishes(
+    plan: Plan, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "qlmbench.cli", "run", "tiny", "--profile", "smoke"]
+    process = subprocess.Popen(
+        [*command, "--results", "r", "--jobs", "1"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    while (line := process.stderr.readline()) and not line.startswith("[3/12]"):
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    store = Store(tmp_path / "r" / "tiny" / "smoke")
+    kept = {r.id: r.finished for r in store.records()}
+    assert len(kept) >= 3
+    finished, failed = run(plan, store)
+    assert (finished + len(kept), failed) == (9, 3)
+    after = {r.id: r.finished for r in store.records()}
+    assert kept.items() <= after.items()
