@@ -14,11 +14,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# Before torch is imported: every side works with one thread.
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import torch
+from threadpoolctl import threadpool_limits
 
 from qlmbench.errors import UserError
 from qlmbench.provenance import environment
@@ -65,7 +62,9 @@ def parse(description: str | None, argv: list[str] | None = None) -> Setting:
     given = parser.parse_args(argv)
     # A quick try never overwrites the committed numbers unasked.
     default = ROOT / ("runs" if given.quick else "results") / "benchmarks"
+    # Every side works with one thread: torch, and the BLAS of everything else.
     torch.set_num_threads(1)
+    threadpool_limits(1)
     return Setting(given.quick, given.results or default)
 
 
@@ -129,8 +128,11 @@ def peak_memory(work: Work) -> int:
     Counted from the allocations themselves, so that it is equal on every machine; what Python and
     other libraries hold is not in it.
     """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it writes two lines for each use
     activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=activities, profile_memory=True, acc_events=True
+    ) as profile:
         work()
     events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
     held = peak = 0
@@ -167,14 +169,14 @@ class Report:
     def add(
         self,
         group: str,
-        case: dict[str, Value],
+        case: Mapping[str, Value],
         unit: str,
         seconds: dict[str, list[float]],
         memory_bytes: int | None = None,
         operations: float | None = None,
     ) -> Timing:
         """Note the timings of a case and print them."""
-        timing = Timing.of(group, case, unit, seconds).model_copy(
+        timing = Timing.of(group, dict(case), unit, seconds).model_copy(
             update={"memory_bytes": memory_bytes, "operations": operations}
         )
         self.timings.append(timing)

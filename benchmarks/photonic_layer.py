@@ -28,7 +28,7 @@ def step(circuit: torch.nn.Module, phases: Tensor) -> Work:
     def work() -> None:
         circuit.zero_grad()
         phases.grad = None
-        circuit(phases).square().sum().backward()
+        torch.autograd.backward(circuit(phases).square().sum())
 
     return work
 
@@ -45,13 +45,11 @@ class MerlinLoop(torch.nn.Module):
 
     def __init__(self, circuit: PhotonicCircuit) -> None:
         super().__init__()
-        self.layers = torch.nn.ModuleList(
-            circuit.to_merlin(r) for r in range(circuit.repetitions)
-        )
+        self.layers = torch.nn.ModuleList(circuit.to_merlin(r) for r in range(circuit.repetitions))
 
     def forward(self, phases: Tensor) -> Tensor:
         """Run every layer on its own samples."""
-        pairs = zip(self.layers, phases.unbind(), strict=True)
+        pairs = zip(self.layers, torch.unbind(phases), strict=True)
         return torch.stack([layer(samples) for layer, samples in pairs])
 
 
@@ -103,7 +101,8 @@ def beside_perceval(report: Report, shape: tuple[int, int], space: Space) -> flo
 
     def ours() -> Tensor:
         with torch.no_grad():
-            return circuit(phases)
+            probs: Tensor = circuit(phases)
+        return probs
 
     sides: dict[str, Work] = {OURS: ours, "perceval": lambda: loop(phases[0])}
     difference = float((ours()[0] - loop(phases[0])).abs().max())

@@ -64,7 +64,7 @@ def step(run: Callable[[], Tensor], leaves: list[Tensor]) -> Work:
     def work() -> None:
         for leaf in leaves:
             leaf.grad = None
-        run().square().sum().backward()
+        torch.autograd.backward(run().square().sum())
 
     return work
 
@@ -81,8 +81,8 @@ def measure(report: Report, name: str, n_qubits: int, repetitions: int) -> float
         run = lambda circuit=circuit, own=own: circuit(own)  # noqa: E731
         outputs[side] = run().detach().double()
         sides[side] = step(run, [circuit.weights, own])
-    weights = [row.detach().requires_grad_() for row in circuit.weights.unbind()]
-    samples = [rows.detach().double().requires_grad_() for rows in inputs.unbind()]
+    weights = [row.detach().requires_grad_() for row in torch.unbind(circuit.weights)]
+    samples = [rows.detach().double().requires_grad_() for rows in torch.unbind(inputs)]
 
     def loop() -> Tensor:
         return torch.stack([pennylane(x, w) for x, w in zip(samples, weights, strict=True)])

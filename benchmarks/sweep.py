@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import merlin
 import numpy as np
 import torch
-from harness import Report, Setting, interleave, run_alone, total_seconds
+from harness import Report, Setting, Work, interleave, run_alone, total_seconds
 from torch import Tensor, nn
 
 from qlmbench.models.photonic import PhotonicClassifier, PhotonicNetwork
 from qlmbench.models.training import FloatArray, IntArray
-from qlmbench.report.speed_results import OURS
+from qlmbench.report.speed_results import OURS, Value
 from qlmbench.seeding import seed_for
 
 N_FEATURES = 768
@@ -75,7 +76,9 @@ class MerlinHead(nn.Module):
             mesh.copy_(angles)
 
 
-def train(head: MerlinHead, X: Tensor, y: Tensor, size: int | None, epochs: int, seed: int) -> list:
+def train(
+    head: MerlinHead, X: Tensor, y: Tensor, size: int | None, epochs: int, seed: int
+) -> list[float]:
     """Train one head with torch.optim.Adam, as in merlin's tutorials; return its losses."""
     optimiser = torch.optim.Adam(head.parameters(), lr=LEARNING_RATE)
     order = torch.Generator().manual_seed(seed_for("batches", seed=seed))
@@ -84,17 +87,19 @@ def train(head: MerlinHead, X: Tensor, y: Tensor, size: int | None, epochs: int,
         whole = size is None or size >= len(y)
         rows = torch.arange(len(y)) if whole else torch.randperm(len(y), generator=order)
         total = 0.0
-        for batch in rows.split(size or len(y)):
+        for batch in torch.split(rows, size or len(y)):
             optimiser.zero_grad()
             loss = nn.functional.cross_entropy(head(X[batch]), y[batch])
-            loss.backward()
+            torch.autograd.backward(loss)
             optimiser.step()
             total += float(loss.detach()) * len(batch)
         losses.append(total / len(y))
     return losses
 
 
-def our_heads(shape: tuple[int, int], size: int | None, epochs: int, repetitions: int) -> list:
+def our_heads(
+    shape: tuple[int, int], size: int | None, epochs: int, repetitions: int
+) -> list[PhotonicClassifier]:
     """Make the unfitted heads of one arm."""
     return [
         PhotonicClassifier(
@@ -104,10 +109,15 @@ def our_heads(shape: tuple[int, int], size: int | None, epochs: int, repetitions
     ]
 
 
-def our_side(shape: tuple[int, int], rows: Rows, size: int | None, epochs: int) -> list:
+def our_side(
+    shape: tuple[int, int], rows: Rows, size: int | None, epochs: int
+) -> list[PhotonicClassifier]:
     """Train all repetitions in one stack; return the fitted heads."""
     heads = our_heads(shape, size, epochs, len(rows))
-    return PhotonicClassifier.fit_many(heads, [(X, y, None, None) for X, y in rows])
+    for fitted in PhotonicClassifier.fit_many(heads, [(X, y, None, None) for X, y in rows]):
+        if isinstance(fitted, Exception):
+            raise fitted
+    return heads
 
 
 def merlin_side(
@@ -166,8 +176,8 @@ def measure(report: Report, label: str, rows: Rows, size: int | None) -> None:
     ours, theirs = (10, 1) if setting.quick else (100 // steps, 1)
     timings = []
     for shape in shapes(setting.quick):
-        sides = {
-            OURS: lambda shape=shape: our_side(shape, rows, size, ours),
+        sides: dict[str, Work] = {
+            OURS: partial(our_side, shape, rows, size, ours),
             "merlinquantum": merlin_side(shape, rows, size, theirs),
         }
         seconds = interleave(sides, setting.rounds(5 if n_rows < 100 else 3))
@@ -175,12 +185,21 @@ def measure(report: Report, label: str, rows: Rows, size: int | None) -> None:
             side: [s / (steps * (ours if side == OURS else theirs)) for s in values]
             for side, values in seconds.items()
         }
-        case = {"batch": label, "modes": shape[0], "photons": shape[1], "repetitions": len(rows)}
+        case: dict[str, Value] = {
+            "batch": label,
+            "modes": shape[0],
+            "photons": shape[1],
+            "repetitions": len(rows),
+        }
         unit = "training step of all repetitions"
         timings.append(report.add("by shape", case, unit, per_step))
-    case = {"batch": label, "repetitions": len(rows), "shapes": len(timings)}
+    whole_case: dict[str, Value] = {
+        "batch": label,
+        "repetitions": len(rows),
+        "shapes": len(timings),
+    }
     unit = "training step of all repetitions, all shapes"
-    whole = report.add("whole sweep", case, unit, total_seconds(timings))
+    whole = report.add("whole sweep", whole_case, unit, total_seconds(timings))
     if label == "16":
         report.bar("the whole sweep at batch 16, one core", 50, whole.ratios["merlinquantum"])
 

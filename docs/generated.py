@@ -91,9 +91,8 @@ def command_reference() -> str:
 
 def _help(command: click.Command, name: str, parent: click.Context | None = None) -> str:
     # A fixed width: the page must not depend on the terminal of whoever builds it.
-    context = command.context_class(
-        command, info_name=name, parent=parent, terminal_width=88, max_content_width=88
-    )
+    settings = command.context_settings | {"terminal_width": 76, "max_content_width": 76}
+    context = command.context_class(command, info_name=name, parent=parent, **settings)
     lines = "\n".join(_without_trailing_space(command.get_help(context)))
     return f"```text\n{lines}\n```"
 

@@ -23,7 +23,16 @@ from qlmbench.models.parameters import count_parameters
 from qlmbench.models.stacked import StackedClassifier
 from qlmbench.plan import Trial
 from qlmbench.provenance import environment, environment_id
-from qlmbench.records import Curves, Outcome, Predictions, Record, SplitLabels, Tuning, pack_classes
+from qlmbench.records import (
+    Cost,
+    Curves,
+    Outcome,
+    Predictions,
+    Record,
+    SplitLabels,
+    Tuning,
+    pack_classes,
+)
 from qlmbench.registry import model_class
 from qlmbench.seeding import seed_for
 from qlmbench.spec import Scalar
@@ -216,6 +225,9 @@ def _outcome(
     if hasattr(model, "diagnostics"):
         metrics |= model.diagnostics(data.test[0])
     cost = model.hardware_cost(len(train[1])) if hasattr(model, "hardware_cost") else None
+    if cost is not None:  # the search is part of the price
+        n = len(candidates)
+        cost = Cost(circuits=n * cost.circuits, shots=n * cost.shots)
     record = Record(
         id=trial.id,
         study=trial.study,

@@ -39,7 +39,7 @@ class Parameters(Entry):
 
 
 class Cost(Entry):
-    """What the same training would take on a quantum processor, by the parameter-shift rule."""
+    """What the same trainings, the search included, would take on a quantum processor."""
 
     circuits: int = 0
     """Circuit evaluations: forward passes plus two a shifted angle."""

@@ -49,6 +49,11 @@ def test_merlin_as_backend_gives_the_same_head() -> None:
     ours = PhotonicClassifier(**params).fit(X, y)
     merlin = PhotonicClassifier(**params, backend="merlin").fit(X, y)
     np.testing.assert_allclose(ours.predict_proba(X), merlin.predict_proba(X), atol=1e-8)
+    ours_counted, merlin_counted = count_parameters(ours), count_parameters(merlin)
+    assert ours_counted is not None
+    assert merlin_counted is not None
+    assert ours_counted.effective == merlin_counted.effective
+    assert ours_counted.dead == merlin_counted.dead
 
 
 def test_a_frozen_circuit_stays_as_drawn_and_is_not_counted() -> None:

@@ -45,6 +45,7 @@ class MerlinCircuit(torch.nn.Module):
         # the same circuit of our own checks the options, draws the angles and knows the outputs
         twin = PhotonicCircuit(n_modes, n_photons, **options)
         self.repetitions = twin.repetitions
+        self.n_modes, self.n_blocks = twin.n_modes, twin.n_blocks
         self.output_size = twin.output_size
         self.readout = twin.readout
         self.layers = torch.nn.ModuleList(twin.to_merlin(r) for r in range(twin.repetitions))

@@ -209,11 +209,15 @@ def parameters_table(results: Results) -> Table:
     shown = pd.DataFrame({"arm": data["label"]})
     for name, column in zip(names, columns, strict=True):
         shown[name] = [w.count(v) for v in data[column]]
+    if "dead_in" in results.records:
+        first = results.records.drop_duplicates("arm").set_index("arm")["dead_in"].fillna("")
+        shown["where"] = [first.get(arm, "") for arm in data["arm"]]
     caption = (
-        "Trained parameters, mean over the repetitions. Effective: the rank of the Jacobian of the "
-        "outputs to the parameters at a random point. Dead: parameters that no output depends on."
+        "Trained parameters, mean over the repetitions. Dead: no output depends on them, at any of "
+        "256 random inputs. Effective: the classical ones that are not dead, plus the rank of the "
+        "Jacobian of the circuit's outputs to its angles. Where: the tensors that hold dead ones."
     )
-    return Table("parameters", caption, data, shown, ("arm",))
+    return Table("parameters", caption, data, shown, ("arm", "where"))
 
 
 def cost_table(results: Results) -> Table:
@@ -231,8 +235,9 @@ def cost_table(results: Results) -> Table:
         }
     )
     caption = (
-        "Time and memory of one repetition here; what the same training would need on a quantum "
-        "processor, with gradients by the parameter-shift rule. A dash: no circuit, or not counted."
+        "Time and memory of one repetition here; what the same trainings, the search included, "
+        "would need on a quantum processor, with gradients by the parameter-shift rule. A dash: no "
+        "circuit, or not counted."
     )
     return Table("cost", caption, data, shown, ("arm",))
 

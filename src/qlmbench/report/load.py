@@ -237,6 +237,7 @@ def _row(record: Record) -> dict[str, object]:
             "parameters_total": counts.total,
             "parameters_effective": counts.effective,
             "parameters_dead": counts.dead,
+            "dead_in": ", ".join(f"{name} {n:,}" for name, n in counts.dead_in.items()),
         }
     if record.cost is not None:
         row |= {"circuits": record.cost.circuits, "shots": record.cost.shots}

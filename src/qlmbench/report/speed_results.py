@@ -87,7 +87,7 @@ class Timing(_Stored):
 
 
 class Check(_Stored):
-    """That both sides compute the same, found out before anything is timed."""
+    """That both sides compute the same."""
 
     what: str
     value: float

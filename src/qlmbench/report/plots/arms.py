@@ -62,7 +62,7 @@ def accuracy_by_arm(
         if row["arm"] in quoted:
             _quoted_mark(axes, k * quoted[row["arm"]], place, k * row["mean"])
     if quoted:
-        axes.margins(x=0.1)  # room for the word beside the outermost diamond
+        axes.margins(x=0.15)  # room for the word beside the outermost diamond
     _values_at_the_right(axes, rows, metric)
     axes.set_xlabel(w.column_title(metric))
     return figure

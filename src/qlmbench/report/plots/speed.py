@@ -142,7 +142,9 @@ def _names(axes: Any, panel: Panel) -> None:
 
 
 @style.styled
-def durations(labels: Sequence[str], values: Sequence[Spread], floor: Spread) -> Figure:
+def durations(
+    labels: Sequence[str], values: Sequence[Spread], floor_label: str, floor: Spread
+) -> Figure:
     """Draw how long commands take, with quartiles.
 
     Parameters
@@ -151,8 +153,10 @@ def durations(labels: Sequence[str], values: Sequence[Spread], floor: Spread) ->
         The commands, from the top.
     values : sequence of Spread
         Seconds of each.
+    floor_label : str
+        What no command can be faster than.
     floor : Spread
-        Seconds of a process that does nothing, drawn across.
+        Seconds of it, drawn across.
 
     Returns
     -------
@@ -171,7 +175,7 @@ def durations(labels: Sequence[str], values: Sequence[Spread], floor: Spread) ->
     axes.set_ylim(-0.6, len(labels) - 0.2)
     axes.set_xlim(0, 1.12 * max(value.high for value in values))
     axes.annotate(
-        "a process that does nothing",
+        floor_label,
         (floor.median, len(labels) - 0.45),
         xytext=(4, 0),
         textcoords="offset points",

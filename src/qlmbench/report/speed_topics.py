@@ -1,0 +1,335 @@
+"""The questions of the page "How fast": their titles, figures, sentences and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from qlmbench.report.plots.speed import Line, Panel, durations, line_panels
+from qlmbench.report.speed_results import Measurement, Spread, Timing, Value
+from qlmbench.report.speed_tables import (
+    describe,
+    duration,
+    losses,
+    memory,
+    number,
+    per_operation,
+    plural,
+    ratio,
+)
+
+MERLIN = "merlinquantum"
+PERCEVAL = "perceval"
+PENNYLANE = "pennylane"
+AER = "qiskit-aer"
+EMPTY = "python that does nothing"
+TIMES = "times as long as ours"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """How one question is shown."""
+
+    title: str
+    key: str
+    """How to read the figure."""
+    by: tuple[str, ...]
+    """What the summary keeps apart."""
+    draw: Callable[[Measurement], Figure]
+    sentence: Callable[[Measurement], str]
+    """What to see in the figure."""
+    losses: Callable[[Measurement], str]
+    limit: str
+    """What bounds the speed, and why it is not more."""
+
+
+def _line(label: str, timings: Iterable[Timing], x: str, side: str) -> Line:
+    ordered = sorted(timings, key=lambda timing: float(timing.case[x]))
+    places = tuple(float(timing.case[x]) for timing in ordered)
+    return Line(label, places, tuple(timing.ratios[side] for timing in ordered))
+
+
+def _apart(timings: Iterable[Timing], key: str) -> dict[Value, list[Timing]]:
+    """Sort timings by one value of their case, in the order of appearance."""
+    found: dict[Value, list[Timing]] = {}
+    for timing in timings:
+        found.setdefault(timing.case[key], []).append(timing)
+    return found
+
+
+def _extreme(timings: Iterable[Timing], side: str) -> tuple[Timing, Timing]:
+    ordered = sorted(timings, key=lambda timing: timing.ratios[side].median)
+    return ordered[0], ordered[-1]
+
+
+# ---- the sweep ---------------------------------------------------------------------------------
+
+
+def _draw_sweep(measured: Measurement) -> Figure:
+    panels = []
+    for batch, of_batch in _apart(measured.group("by shape"), "batch").items():
+        lines = tuple(
+            _line(plural(photons, "photon"), members, "modes", MERLIN)
+            for photons, members in _apart(of_batch, "photons").items()
+        )
+        panels.append(Panel(f"Batch {batch}", lines))
+    modes = _modes(measured.group("by shape"))
+    return line_panels(panels, x="modes", y=TIMES, ticks=modes, even=1)
+
+
+def _modes(timings: Iterable[Timing]) -> list[float]:
+    return sorted({float(timing.case["modes"]) for timing in timings})
+
+
+def _sweep_sentence(measured: Measurement) -> str:
+    parts = [
+        f"{ratio(t.ratios[MERLIN])} times at batch {t.case['batch']}"
+        for t in measured.group("whole sweep")
+    ]
+    return f"Over the whole sweep, the loop takes as long as ours {', '.join(parts)}."
+
+
+# ---- one photonic layer ------------------------------------------------------------------------
+
+_SPACE_TITLE = {"unbunched": "Unbunched", "fock": "Fock"}
+
+
+def _draw_layer(measured: Measurement) -> Figure:
+    timings = measured.group("beside merlin")
+    panels = []
+    for repetitions, of_repetitions in _apart(timings, "repetitions").items():
+        for space, members in _apart(of_repetitions, "space").items():
+            lines = tuple(
+                _line(plural(photons, "photon"), line, "modes", MERLIN)
+                for photons, line in _apart(members, "photons").items()
+            )
+            title = f"{_SPACE_TITLE[str(space)]}, {plural(repetitions, 'repetition')}"
+            panels.append(Panel(title, lines))
+    return line_panels(panels, x="modes", y=f"merlin, {TIMES}", ticks=_modes(timings), even=1)
+
+
+def _layer_sentence(measured: Measurement) -> str:
+    least, most = _extreme(measured.group("beside merlin"), MERLIN)
+    alone, _ = _extreme(measured.group("beside Perceval"), PERCEVAL)
+    return (
+        f"merlin takes {number(least.ratios[MERLIN].median)} times as long at "
+        f"{describe(least.case)}, up to {number(most.ratios[MERLIN].median)} times at "
+        f"{describe(most.case)}; Perceval, sample by sample, at least "
+        f"{number(alone.ratios[PERCEVAL].median)} times."
+    )
+
+
+# ---- qubits ------------------------------------------------------------------------------------
+
+
+def _draw_qubits(measured: Measurement) -> Figure:
+    panels = []
+    promised = {1: 8.0, 10: 40.0}
+    for repetitions, members in _apart(measured.timings, "repetitions").items():
+        lines = tuple(
+            _line(str(circuit), line, "qubits", PENNYLANE)
+            for circuit, line in _apart(members, "circuit").items()
+        )
+        bar = promised.get(int(repetitions))
+        panels.append(Panel(plural(repetitions, "repetition"), lines, bar))
+    qubits = sorted({float(timing.case["qubits"]) for timing in measured.timings})
+    return line_panels(panels, x="qubits", y=TIMES, ticks=qubits, even=1)
+
+
+def _qubits_sentence(measured: Measurement) -> str:
+    parts = []
+    for repetitions, members in _apart(measured.timings, "repetitions").items():
+        least, most = _extreme(members, PENNYLANE)
+        parts.append(
+            f"{number(least.ratios[PENNYLANE].median)} to "
+            f"{number(most.ratios[PENNYLANE].median)} times for "
+            f"{plural(repetitions, 'repetition')}"
+        )
+    return f"PennyLane takes as long as ours {', '.join(parts)}."
+
+
+# ---- sampling ----------------------------------------------------------------------------------
+
+
+def _draw_sampling(measured: Measurement) -> Figure:
+    sides = dict.fromkeys(side for timing in measured.timings for side in timing.ratios)
+    lines = tuple(
+        _line(
+            "Aer at its best" if side == AER else "Aer, naive",
+            [timing for timing in measured.timings if side in timing.ratios],
+            "circuits",
+            side,
+        )
+        for side in sides
+    )
+    panel = Panel("Aer beside ours", lines, bar=20)
+    return line_panels([panel], x="circuits a call", y=TIMES, log_x=True, even=1)
+
+
+def _sampling_sentence(measured: Measurement) -> str:
+    first, last = _extreme(measured.timings, AER)
+    return (
+        f"At its best, Aer takes {ratio(first.ratios[AER])} times as long with "
+        f"{plural(first.case['circuits'], 'circuit')} a call, and {ratio(last.ratios[AER])} "
+        f"times with {plural(last.case['circuits'], 'circuit')}."
+    )
+
+
+# ---- scaling -----------------------------------------------------------------------------------
+
+
+def _draw_scaling(measured: Measurement) -> Figure:
+    panels = []
+    for name in ("photonic", "qubits"):
+        timings = measured.group(name)
+        for what, read in (("milliseconds", _milliseconds), ("MiB", _mebibytes)):
+            lines = tuple(
+                _growth(str(axis), line, read) for axis, line in _apart(timings, "varied").items()
+            )
+            panels.append(Panel(f"{name.capitalize()}: {what}", lines))
+    x = "complex multiply-adds, forward and backward"
+    return line_panels(panels, x=x, y="milliseconds, or MiB", log_x=True)
+
+
+def _milliseconds(timing: Timing) -> Spread:
+    return Spread.of([1e3 * seconds for seconds in timing.seconds["qlmbench"]])
+
+
+def _mebibytes(timing: Timing) -> Spread:
+    return Spread.of([(timing.memory_bytes or 0) / 2**20])
+
+
+def _growth(label: str, timings: list[Timing], read: Callable[[Timing], Spread]) -> Line:
+    ordered = sorted(timings, key=lambda timing: timing.operations or 0)
+    x = tuple(timing.operations or 0 for timing in ordered)
+    return Line(label, x, tuple(read(timing) for timing in ordered))
+
+
+def _scaling_sentence(measured: Measurement) -> str:
+    parts = []
+    for name in ("photonic", "qubits"):
+        by_work = sorted(measured.group(name), key=lambda timing: timing.operations or 0)
+        small, large = by_work[0], by_work[-1]
+        parts.append(
+            f"{name}: from {number(per_operation(small))} ns a multiply-add in the smallest case "
+            f"to {number(per_operation(large))} ns in the largest"
+        )
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _scaling_losses(measured: Measurement) -> str:
+    hungry = max(measured.timings, key=lambda timing: timing.memory_bytes or 0)
+    return (
+        "There is no other side here. The most memory, "
+        f"{memory(hungry.memory_bytes or 0)}, is held at {describe(hungry.case)}."
+    )
+
+
+# ---- the suite ---------------------------------------------------------------------------------
+
+
+def _draw_suite(measured: Measurement) -> Figure:
+    by_command = {str(timing.case["command"]): timing.spread() for timing in measured.timings}
+    floor = by_command.pop(EMPTY)
+    return durations(list(by_command), list(by_command.values()), EMPTY, floor)
+
+
+def _suite_sentence(measured: Measurement) -> str:
+    parts = [f"{t.case['command']}: {duration(t.spread().median)}" for t in measured.timings]
+    return f"{'; '.join(parts)}."
+
+
+def _suite_losses(measured: Measurement) -> str:
+    slowest = max(measured.timings, key=lambda timing: timing.spread().median)
+    return f"The slowest is {slowest.case['command']}, {duration(slowest.spread().median)}."
+
+
+_LINES = "Line: median over the rounds; band: quartiles; dashed: where both are equally fast"
+
+TOPICS = {
+    "sweep": Topic(
+        title="The whole photonic sweep",
+        key=f"{_LINES}.",
+        by=("batch",),
+        draw=_draw_sweep,
+        sentence=_sweep_sentence,
+        losses=losses,
+        limit=(
+            "At small batches a step is a few hundred calls into torch, whatever the number of "
+            "repetitions; the linear map from 768 features, the loss and Adam are no longer small "
+            "beside the circuit. At 500 rows a step the arithmetic of the Fock space itself takes over, "
+            "which no stacking removes, and the ratio falls."
+        ),
+    ),
+    "photonic_layer": Topic(
+        title="One photonic layer",
+        key=f"{_LINES}.",
+        by=("space", "repetitions"),
+        draw=_draw_layer,
+        sentence=_layer_sentence,
+        losses=losses,
+        limit=(
+            "merlin spends its time on building the unitary component by component, which grows "
+            "with the square of the modes; ours on products of whole meshes. With many photons in "
+            "many modes both are bound by the number of Fock states, and ten repetitions gain no "
+            "more than one does."
+        ),
+    ),
+    "qubits": Topic(
+        title="Qubit circuits",
+        key=f"{_LINES}, and where the promise is (4 to 8 qubits).",
+        by=("circuit", "repetitions"),
+        draw=_draw_qubits,
+        sentence=_qubits_sentence,
+        losses=losses,
+        limit=(
+            "Up to about 8 qubits a step is bound by the number of calls; gates that can be are "
+            "fused, and ten repetitions cost little more than one. From about 12 qubits the states "
+            "no longer fit into the processor's cache, time is that of moving them through memory, "
+            "and both sides do the same work: a stack gains nothing over a loop there."
+        ),
+    ),
+    "sampling": Topic(
+        title="Sampling with shots",
+        key=f"{_LINES}, and where the promise is.",
+        by=("circuits",),
+        draw=_draw_sampling,
+        sentence=_sampling_sentence,
+        losses=losses,
+        limit=(
+            "Aer pays more than a millisecond for each bound circuit. Ours pays a fixed price a call, "
+            "so that a call with a single circuit gains least; with many circuits a call the "
+            "multinomial draws themselves are most of the time."
+        ),
+    ),
+    "scaling": Topic(
+        title="How cost grows",
+        key="One line for each thing that varies, the others fixed; band: quartiles.",
+        by=("varied",),
+        draw=_draw_scaling,
+        sentence=_scaling_sentence,
+        losses=_scaling_losses,
+        limit=(
+            "Below some hundred thousand multiply-adds the time is that of a fixed number of "
+            "calls: more repetitions or samples are free. Above, it follows the arithmetic. "
+            "Memory follows what is kept for the way back, which grows with samples times "
+            "repetitions times states; `diff_method='adjoint'` keeps less for deep qubit circuits."
+        ),
+    ),
+    "suite": Topic(
+        title="Waiting for the command line",
+        key="Dot: median over the rounds; line: quartiles.",
+        by=("command",),
+        draw=_draw_suite,
+        sentence=_suite_sentence,
+        losses=_suite_losses,
+        limit=(
+            "Python's own start and the packages that a command needs; torch is imported by "
+            "commands that compute, and by no other."
+        ),
+    ),
+}
+"""The questions by name, in the order of the page."""
