@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pennylane as qml
@@ -58,15 +59,36 @@ def connectivity(n_qubits: int) -> tuple[CircuitDescription, PennyLane]:
 CIRCUITS = {"RX and CNOT rings": entangler, "RY and CNOT rings": connectivity}
 
 
-def step(run: Callable[[], Tensor], leaves: list[Tensor]) -> Work:
-    """Prepare a forward and a backward pass, to weights and inputs."""
+Run = Callable[[], Tensor]
+
+
+def step(runs: list[Run], leaves: list[Tensor]) -> Work:
+    """Prepare a forward and a backward pass of each run, to weights and inputs."""
 
     def work() -> None:
         for leaf in leaves:
             leaf.grad = None
-        torch.autograd.backward(run().square().sum())
+        for run in runs:
+            torch.autograd.backward(run().square().sum())
 
     return work
+
+
+def our_side(description: CircuitDescription, inputs: Tensor) -> tuple[Run, list[Tensor]]:
+    """Prepare one stack of all repetitions, and name what gets a gradient."""
+    circuit = QubitCircuit(description, repetitions=len(inputs), dtype=inputs.dtype)
+    own = inputs.clone().requires_grad_()
+    return partial(circuit, own), [circuit.weights, own]
+
+
+def pennylane_side(
+    circuit: PennyLane, weights: Tensor, inputs: Tensor
+) -> tuple[list[Run], list[Tensor]]:
+    """Prepare a loop over repetitions: each ends its step before the next begins."""
+    own_weights = [row.detach().clone().requires_grad_() for row in torch.unbind(weights)]
+    samples = [rows.double().requires_grad_() for rows in torch.unbind(inputs)]
+    pairs = zip(samples, own_weights, strict=True)
+    return [partial(circuit, x, w) for x, w in pairs], own_weights + samples
 
 
 def measure(report: Report, name: str, n_qubits: int, repetitions: int) -> float:
@@ -74,25 +96,21 @@ def measure(report: Report, name: str, n_qubits: int, repetitions: int) -> float
     description, pennylane = CIRCUITS[name](n_qubits)
     generator = torch.Generator().manual_seed(n_qubits)
     inputs = torch.randn(repetitions, SAMPLES, n_qubits, generator=generator)
-    outputs, sides = {}, {}
-    for side, dtype in ((OURS, torch.float32), (OURS_DOUBLE, torch.float64)):
-        circuit = QubitCircuit(description, repetitions=repetitions, dtype=dtype)
-        own = inputs.to(dtype).requires_grad_()
-        run = lambda circuit=circuit, own=own: circuit(own)  # noqa: E731
-        outputs[side] = run().detach().double()
-        sides[side] = step(run, [circuit.weights, own])
-    weights = [row.detach().requires_grad_() for row in torch.unbind(circuit.weights)]
-    samples = [rows.detach().double().requires_grad_() for rows in torch.unbind(inputs)]
-
-    def loop() -> Tensor:
-        return torch.stack([pennylane(x, w) for x, w in zip(samples, weights, strict=True)])
-
-    sides["pennylane"] = step(loop, weights + samples)
+    single, single_leaves = our_side(description, inputs)
+    double, double_leaves = our_side(description, inputs.double())
+    loop, loop_leaves = pennylane_side(pennylane, double_leaves[0], inputs)
+    sides = {
+        OURS: step([single], single_leaves),
+        OURS_DOUBLE: step([double], double_leaves),
+        "pennylane": step(loop, loop_leaves),
+    }
     rounds = report.setting.rounds(5 if n_qubits < 12 else 3)
     case: dict[str, Value] = {"circuit": name, "qubits": n_qubits, "repetitions": repetitions}
     unit = f"forward and backward, {SAMPLES} samples, all repetitions"
     report.add("beside PennyLane", case, unit, interleave(sides, rounds))
-    return float((outputs[OURS] - loop().detach()).abs().max())
+    with torch.no_grad():
+        theirs = torch.stack([run() for run in loop])
+        return float((single() - theirs).abs().max())
 
 
 def main(setting: Setting) -> None:

@@ -14,7 +14,7 @@ from harness import parse, write_page
 def main() -> None:
     """Run every question."""
     setting = parse(__doc__)
-    for benchmark in (suite, sampling, qubits, photonic_layer, scaling, sweep):
+    for benchmark in (sweep, photonic_layer, qubits, sampling, scaling, suite):
         benchmark.main(setting)
     write_page(setting)
 

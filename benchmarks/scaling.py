@@ -101,7 +101,8 @@ def main(setting: Setting) -> None:
         "Forward and backward of one layer, one core, single precision: time and the most memory "
         "that tensors hold, beside the number of complex multiply-adds of the arithmetic alone. "
         "One thing varies at a time, from a photonic layer of 8 modes, 4 photons, 20 repetitions "
-        "and 16 samples (modes with half as many photons), and from a qubit circuit of 6 qubits, 20 repetitions and 16 samples.",
+        "and 16 samples (modes with half as many photons), and from a qubit circuit of 6 qubits, "
+        "20 repetitions and 16 samples.",
         setting,
     )
     kinds = (

@@ -24,15 +24,21 @@ extensions = [*shared["extensions"], "sphinx.ext.autodoc", "sphinx.ext.napoleon"
 exclude_patterns = [*shared["exclude_patterns"], "examples"]
 templates_path: list[str] = []
 
+html_favicon = "_static/icon.svg"
 html_css_files = [*shared["html_css_files"], "docs.css"]
 # Only the guide and the reference have pages beside each other.
 html_sidebars: dict[str, list[str]] = {
     **{page: [] for page in ("index", "get-started", "results/**", *GENERAL)},
     **{page: ["sidebar-nav-bs"] for page in ("guide/**", "reference/**")},
 }
+html_context = {"default_mode": "auto"}
 html_theme_options: dict[str, Any] = {
     **shared["html_theme_options"],
-    "logo": {"text": "qlmbench"},
+    "logo": {
+        "text": "qlmbench",
+        "image_light": "_static/icon.svg",
+        "image_dark": "_static/icon.svg",
+    },
     "navbar_align": "left",
     "navigation_with_keys": False,
     "show_nav_level": 1,
@@ -50,7 +56,10 @@ nitpick_ignore_regex = [
 ]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # signatures say it, and the docstring says it with shapes and units
-autodoc_default_options = {"members": True, "exclude-members": "model_config, model_post_init, set_fit_request, set_score_request"}
+autodoc_default_options = {
+    "members": True,
+    "exclude-members": "model_config, model_post_init, set_fit_request, set_score_request",
+}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True

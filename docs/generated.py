@@ -16,9 +16,11 @@ from qlmbench.report.overview import MEANING, overview_blocks
 from qlmbench.report.page import StudyPage
 from qlmbench.report.reports import load_pages, site_files
 from qlmbench.report.site import CSS
+from qlmbench.report.speed import speed_site_files
 from qlmbench.report.write import write_changed
 
 NOTHING = "No study has committed records yet. `qlmbench run qllm` makes some."
+NO_SPEED = "# How fast\n\nNot measured yet: `python benchmarks/run_all.py` does it.\n"
 PLAIN = "results-overview.inc"
 """The overview without its heading, which other pages include."""
 
@@ -36,6 +38,7 @@ def write_all(docs: Path, results: Path) -> None:
     pages = _pages(results)
     files = site_files(pages) if pages else {"index.md": f"# Results\n\n{NOTHING}\n"}
     _replace(docs / "results", files)
+    _write_speed(docs / "guide", results / "benchmarks")
     write_changed(docs, {PLAIN: overview(pages)})
     write_changed(docs / "_static", {"qlmbench.css": CSS})
     write_changed(docs / "reference", {"commands.md": command_reference()})
@@ -44,6 +47,14 @@ def write_all(docs: Path, results: Path) -> None:
 def _pages(results: Path) -> list[StudyPage]:
     has_records = any(results.glob("*/*/records.jsonl"))
     return load_pages(results) if has_records else []
+
+
+def _write_speed(guide: Path, measured: Path) -> None:
+    """Write the page on speed, which is made from measurements of its own."""
+    files = speed_site_files(measured) if any(measured.glob("*.json")) else {"speed.md": NO_SPEED}
+    below = {name.removeprefix("speed/"): text for name, text in files.items() if "/" in name}
+    _replace(guide / "speed", below)
+    write_changed(guide, {"speed.md": files["speed.md"]})
 
 
 def _replace(folder: Path, files: dict[str, str]) -> None:
@@ -55,7 +66,7 @@ def _replace(folder: Path, files: dict[str, str]) -> None:
 
 
 def overview(pages: list[StudyPage]) -> str:
-    """Every claim with its verdict, for the first page."""
+    """Write every claim with its verdict, for the first page."""
     if not pages:
         return NOTHING + "\n"
     flavour = Myst()
@@ -74,7 +85,7 @@ def _is_title(block: Block) -> bool:
 
 
 def command_reference() -> str:
-    """What ``--help`` says, of ``qlmbench`` and of each of its commands."""
+    """Write down what ``--help`` says, of ``qlmbench`` and of each of its commands."""
     parts = [
         "# Command line",
         "Every command ends with exit code 0 when all went well, 1 when a trial failed or a check "

@@ -99,7 +99,7 @@ def test_one_diverging_copy_does_not_touch_the_others() -> None:
 
 def test_stacked_adam_of_one_copy_is_torch_adam() -> None:
     ours, theirs = (torch.nn.Parameter(torch.linspace(-1, 1, 6)[None].clone()) for _ in range(2))
-    stacked = StackedAdam(iter([ours]), lr=[0.05], weight_decay=[0.1])
+    stacked = StackedAdam([ours], lr=[0.05], weight_decay=[0.1])
     reference = torch.optim.Adam([theirs], lr=0.05, weight_decay=0.1)
     for _ in range(50):
         for optimiser, parameter in ((stacked, ours), (reference, theirs)):

@@ -8,7 +8,7 @@ by element, so the gradient and the path of each copy are those of training it a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,15 +79,16 @@ class History:
     steps: int = 0
 
 
-class StackedAdam(torch.optim.Optimizer):
+class StackedAdam:
     """Adam with one learning rate and one weight decay for each copy of a stack.
 
     For a stack of one copy it equals `torch.optim.Adam` (Kingma & Ba 2015, arXiv 1412.6980;
-    weight decay as an L2 term of the gradient).
+    weight decay as an L2 term of the gradient). It is not a `torch.optim.Optimizer`, whose
+    constructor loads torch's compiler, for seconds, in every process.
 
     Parameters
     ----------
-    params : iterable of Tensor
+    params : sequence of Tensor
         Parameters with a leading axis of length R.
     lr : sequence of float
         R learning rates.
@@ -101,53 +102,46 @@ class StackedAdam(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterator[nn.Parameter],
+        params: Sequence[nn.Parameter],
         lr: Sequence[float],
         weight_decay: Sequence[float],
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(params, {"betas": betas, "eps": eps})
+        self.params = list(params)
         self.lr = list(lr)
         self.weight_decay = list(weight_decay)
+        self.betas = betas
+        self.eps = eps
         self._n_steps = 0
+        self._first = [torch.zeros_like(p) for p in self.params]
+        self._second = [torch.zeros_like(p) for p in self.params]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for p in self.params:
+            p.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Take one step."""
-        if closure is not None:
-            raise ValueError("StackedAdam takes no closure")
         self._n_steps += 1
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            self._update(params, [p.grad for p in params], group["betas"], group["eps"])
-
-    def _update(
-        self, params: list[Tensor], grads: list[Tensor], betas: tuple[float, float], eps: float
-    ) -> None:
-        if not params:
-            return
+        t, (beta1, beta2) = self._n_steps, self.betas
+        params: list[Tensor] = list(self.params)
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.params]
         if any(self.weight_decay):
             decays = [self._spread(self.weight_decay, p) for p in params]
             grads = [g + d * p for g, d, p in zip(grads, decays, params, strict=True)]
-        first, second = self._moments(params)
-        torch._foreach_lerp_(first, grads, 1 - betas[0])
-        torch._foreach_mul_(second, betas[1])
-        torch._foreach_addcmul_(second, grads, grads, 1 - betas[1])
-        t = self._n_steps
-        denominators = torch._foreach_sqrt(second)
-        torch._foreach_div_(denominators, math.sqrt(1 - betas[1] ** t))
-        torch._foreach_add_(denominators, eps)
-        steps = torch._foreach_div(first, denominators)
-        rates = [self._spread([lr / (1 - betas[0] ** t) for lr in self.lr], p) for p in params]
+        torch._foreach_lerp_(self._first, grads, 1 - beta1)
+        torch._foreach_mul_(self._second, beta2)
+        torch._foreach_addcmul_(self._second, grads, grads, 1 - beta2)
+        denominators = torch._foreach_sqrt(self._second)
+        torch._foreach_div_(denominators, math.sqrt(1 - beta2**t))
+        torch._foreach_add_(denominators, self.eps)
+        steps = torch._foreach_div(self._first, denominators)
+        rates = [self._spread([lr / (1 - beta1**t) for lr in self.lr], p) for p in params]
         torch._foreach_mul_(steps, rates)
         torch._foreach_sub_(params, steps)
-
-    def _moments(self, params: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        for p in params:
-            if not self.state[p]:
-                self.state[p] = {"first": torch.zeros_like(p), "second": torch.zeros_like(p)}
-        return [self.state[p]["first"] for p in params], [self.state[p]["second"] for p in params]
 
     @staticmethod
     def _spread(values: list[float], like: Tensor) -> Tensor:
@@ -271,7 +265,7 @@ def train_stack(
     histories = [History() for _ in problems]
     orders = [torch.Generator().manual_seed(seed_for("batches", seed=s)) for s in seeds]
     trainable = [p for p in network.parameters() if p.requires_grad]
-    optimiser = StackedAdam(iter(trainable), learning_rates, weight_decays)
+    optimiser = StackedAdam(trainable, learning_rates, weight_decays)
     best = _BestStates(network, len(problems))
     running = torch.ones(len(problems), dtype=torch.bool)
     look_every = max(1, schedule.epochs // N_LOOKS)

@@ -260,8 +260,8 @@ TOPICS = {
         limit=(
             "At small batches a step is a few hundred calls into torch, whatever the number of "
             "repetitions; the linear map from 768 features, the loss and Adam are no longer small "
-            "beside the circuit. At 500 rows a step the arithmetic of the Fock space itself takes over, "
-            "which no stacking removes, and the ratio falls."
+            "beside the circuit. At 500 rows a step the arithmetic of the Fock space itself takes "
+            "over, which no stacking removes, and the ratio falls."
         ),
     ),
     "photonic_layer": Topic(
@@ -300,9 +300,9 @@ TOPICS = {
         sentence=_sampling_sentence,
         losses=losses,
         limit=(
-            "Aer pays more than a millisecond for each bound circuit. Ours pays a fixed price a call, "
-            "so that a call with a single circuit gains least; with many circuits a call the "
-            "multinomial draws themselves are most of the time."
+            "Aer pays more than a millisecond for each bound circuit. Ours pays a fixed price a "
+            "call, so that a call with a single circuit gains least; with many circuits a call "
+            "the multinomial draws themselves are most of the time."
         ),
     ),
     "scaling": Topic(

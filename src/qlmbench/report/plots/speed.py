@@ -14,6 +14,10 @@ from qlmbench.report import style
 from qlmbench.report.plots.labels import spread, write_at_end
 from qlmbench.report.speed_results import Spread
 
+MOST_COLUMNS = 3
+MOST_WRITTEN_OUT = 1e5
+"""Largest number on a logarithmic axis that is written without a power of ten."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -49,7 +53,7 @@ def line_panels(
     Parameters
     ----------
     panels : sequence of Panel
-        Two a row; a single one takes the whole width.
+        Up to three stand in one row, more in two columns.
     x, y : str
         Titles of the axes.
     log_x : bool
@@ -63,7 +67,7 @@ def line_panels(
     -------
     Figure
     """
-    columns = min(2, len(panels))
+    columns = len(panels) if len(panels) <= MOST_COLUMNS else 2
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(style.WIDTH, 0.4 + 2.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
@@ -81,6 +85,8 @@ def line_panels(
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     _scale(grid[0, 0])
+    if log_x and grid[0, 0].get_xlim()[1] < MOST_WRITTEN_OUT:
+        grid[0, 0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     figure.supxlabel(x, fontsize=9, color=style.MUTED)
     figure.supylabel(y, fontsize=9, color=style.MUTED)
     figure.canvas.draw()
@@ -129,7 +135,7 @@ def _scale(axes: Any) -> None:
     few = np.log10(high / low) < 2
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
 def _names(axes: Any, panel: Panel) -> None:
