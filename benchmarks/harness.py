@@ -111,7 +111,9 @@ def interleave(sides: Mapping[str, Work], rounds: int) -> dict[str, list[float]]
 
 def _calls(work: Work) -> int:
     """Warm up, and say how many calls make a round long enough."""
-    _seconds(work, 1)
+    first = _seconds(work, 1)
+    if first > 10 * LEAST_SECONDS:  # warm enough: a second time would not make it shorter than this
+        return 1
     return max(1, math.ceil(LEAST_SECONDS / max(_seconds(work, 1), 1e-7)))
 
 

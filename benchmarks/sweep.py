@@ -173,7 +173,8 @@ def measure(report: Report, label: str, rows: Rows, size: int | None) -> None:
     setting, n_rows = report.setting, len(rows[0][1])
     steps = -(-n_rows // (size or n_rows))
     # Set-up and unstacking are in our time: spread over fewer epochs than a real training has.
-    ours, theirs = (10, 1) if setting.quick else (100 // steps, 1)
+    many = 100 // steps if n_rows < 100 else 20
+    ours, theirs = (10 if setting.quick else many), 1
     timings = []
     for shape in shapes(setting.quick):
         sides: dict[str, Work] = {

@@ -29,7 +29,7 @@ html_css_files = [*shared["html_css_files"], "docs.css"]
 # Only the guide and the reference have pages beside each other.
 html_sidebars: dict[str, list[str]] = {
     **{page: [] for page in ("index", "get-started", "results/**", *GENERAL)},
-    **{page: ["sidebar-nav-bs"] for page in ("guide/**", "reference/**")},
+    **{page: ["sidebar-nav-bs"] for page in ("guide/**", "notebooks/**", "reference/**")},
 }
 html_context = {"default_mode": "auto"}
 html_theme_options: dict[str, Any] = {
@@ -54,6 +54,9 @@ nitpick_ignore_regex = [
     # Modules of ours that the reference does not list.
     ("py:.*", r"qlmbench\.(report|stats|data|models|quantum)\.\w+\.\w+(\.\w+)?"),
 ]
+nb_render_markdown_format = "myst"  # a table in an output is a table
+# A docstring's word for a type may be the name of several attributes; such a word needs no link.
+suppress_warnings = ["ref.python"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # signatures say it, and the docstring says it with shapes and units
 autodoc_default_options = {

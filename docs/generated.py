@@ -39,6 +39,7 @@ def write_all(docs: Path, results: Path) -> None:
     files = site_files(pages) if pages else {"index.md": f"# Results\n\n{NOTHING}\n"}
     _replace(docs / "results", files)
     _write_speed(docs / "guide", results / "benchmarks")
+    _replace(docs / "notebooks", notebooks(docs.parent / "notebooks"))
     write_changed(docs, {PLAIN: overview(pages)})
     write_changed(docs / "_static", {"qlmbench.css": CSS})
     write_changed(docs / "reference", {"commands.md": command_reference()})
@@ -47,6 +48,15 @@ def write_all(docs: Path, results: Path) -> None:
 def _pages(results: Path) -> list[StudyPage]:
     has_records = any(results.glob("*/*/records.jsonl"))
     return load_pages(results) if has_records else []
+
+
+def notebooks(folder: Path) -> dict[str, str]:
+    """Return the notebooks by name, with the outputs that they were committed with.
+
+    Links that lead into ``docs/`` on GitHub lead beside the notebooks on the site.
+    """
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.ipynb")}
+    return {name: text.replace("](../docs/", "](../") for name, text in texts.items()}
 
 
 def _write_speed(guide: Path, measured: Path) -> None:

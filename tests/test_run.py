@@ -156,6 +156,23 @@ def test_a_record_of_another_version_of_the_study_does_not_count(
     assert len(missing_trials(make_plan(newer, "smoke"), store, "only-missing")) == 12
 
 
+def test_two_runs_at_once_on_one_store_do_no_harm(plan: Plan, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "qlmbench.cli", "run", "tiny", "--profile", "smoke", "-q"]
+    both = [
+        subprocess.Popen(
+            [*command, "--results", "r", "--jobs", "1"], cwd=tmp_path, stdout=subprocess.DEVNULL
+        )
+        for _ in range(2)
+    ]
+    assert [process.wait() for process in both] == [1, 1], "one arm always fails"
+    store = Store(tmp_path / "r" / "tiny" / "smoke")
+    alone = Store(tmp_path / "alone")
+    run(plan, alone)
+    metrics = {r.id: r.metrics for r in store.records()}
+    assert metrics == {r.id: r.metrics for r in alone.records()}
+    assert store.problems == []
+
+
 def test_kill_9_in_mid_run_loses_nothing_and_the_next_run_finishes(
     plan: Plan, tmp_path: Path
 ) -> None:

@@ -146,8 +146,9 @@ class Store:
 
     def failures(self) -> list[Record]:
         """Return the trials that failed and have not finished since."""
-        done = {record.id for record in self.records()}
-        return [r for r in self._with_pending("failures", Record, "failed") if r.id not in done]
+        failed = self._with_pending("failures", Record, "failed")
+        done = {record.id for record in self.records()} if failed else set()
+        return [record for record in failed if record.id not in done]
 
     def predictions(self) -> dict[str, Predictions]:
         """Return predictions by trial."""

@@ -15,7 +15,7 @@ from qlmbench.quantum.qubit_patterns import angle_encoding, basic_entangler_laye
 from qlmbench.quantum.qubits import QubitCircuit
 
 
-class QubitClassifier(StackedClassifier):
+class EntangledClassifier(StackedClassifier):
     """Linear map to one angle a qubit, entangling layers, Z expectations, linear readout.
 
     Parameters

@@ -260,8 +260,8 @@ TOPICS = {
         limit=(
             "At small batches a step is a few hundred calls into torch, whatever the number of "
             "repetitions; the linear map from 768 features, the loss and Adam are no longer small "
-            "beside the circuit. At 500 rows a step the arithmetic of the Fock space itself takes "
-            "over, which no stacking removes, and the ratio falls."
+            "beside the circuit. At 500 rows a step the linear map (with few photons) and the "
+            "Fock space (with many) are arithmetic, which no stacking removes: the ratio falls."
         ),
     ),
     "photonic_layer": Topic(
@@ -286,10 +286,10 @@ TOPICS = {
         sentence=_qubits_sentence,
         losses=losses,
         limit=(
-            "Up to about 8 qubits a step is bound by the number of calls; gates that can be are "
-            "fused, and ten repetitions cost little more than one. From about 12 qubits the states "
-            "no longer fit into the processor's cache, time is that of moving them through memory, "
-            "and both sides do the same work: a stack gains nothing over a loop there."
+            "Up to about 8 qubits a step is bound by the number of calls into torch and not by "
+            "arithmetic, so that ten repetitions cost little more than one; one repetition of a "
+            "small circuit gains least. Larger states leave the processor's cache: time is then "
+            "that of moving them through memory, and a stack costs as much as a loop or more."
         ),
     ),
     "sampling": Topic(

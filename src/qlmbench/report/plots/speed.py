@@ -77,8 +77,8 @@ def line_panels(
             axes.set_xscale("log")
         elif ticks:
             axes.set_xticks(list(ticks))
-        _across(axes, even, "equally fast")
-        _across(axes, panel.bar, f"promised: {panel.bar:g}" if panel.bar else "")
+        _across(axes, even, "equally fast", 2)
+        _across(axes, panel.bar, f"promised: {panel.bar:g}" if panel.bar else "", -9)
         for place, line in enumerate(panel.lines):
             _draw(axes, line, place)
         axes.set_title(panel.title)
@@ -95,7 +95,7 @@ def line_panels(
     return figure
 
 
-def _across(axes: Any, height: float | None, text: str) -> None:
+def _across(axes: Any, height: float | None, text: str, above: int) -> None:
     if height is None:
         return
     axes.axhline(height, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
@@ -103,7 +103,7 @@ def _across(axes: Any, height: float | None, text: str) -> None:
         text,
         (0, height),
         xycoords=("axes fraction", "data"),
-        xytext=(2, 2),
+        xytext=(2, above),
         textcoords="offset points",
         fontsize=8,
         color=style.MUTED,
