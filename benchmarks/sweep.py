@@ -103,7 +103,12 @@ def our_heads(
     """Make the unfitted heads of one arm."""
     return [
         PhotonicClassifier(
-            *shape, epochs=epochs, batch_size=size, learning_rate=LEARNING_RATE, random_state=r
+            *shape,
+            epochs=epochs,
+            batch_size=size,
+            learning_rate=LEARNING_RATE,
+            precision="single",
+            random_state=r,
         )
         for r in range(repetitions)
     ]

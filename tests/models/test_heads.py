@@ -59,7 +59,7 @@ def test_merlin_as_backend_gives_the_same_head() -> None:
 def test_a_frozen_circuit_stays_as_drawn_and_is_not_counted() -> None:
     X, y = three_classes()
     head = PhotonicClassifier(train_circuit=False, epochs=3).fit(X, y)
-    drawn = PhotonicClassifier.build([head], 4, 3, torch.float32)
+    drawn = PhotonicClassifier.build([head], 4, 3, torch.float64)
     np.testing.assert_array_equal(
         head.network_.circuit.angles.detach().numpy(), drawn.circuit.angles.detach().numpy()
     )

@@ -45,14 +45,16 @@ class StackedLinear(nn.Module):
             g = torch.Generator().manual_seed(seed_for("initialisation", seed=seed, layer=name))
             # Drawn in float64 so that single and double precision start from the same point.
             uniform = torch.rand(n_in + 1, n_out, generator=g, dtype=torch.float64) * 2 - 1
-            weights.append(uniform[:-1] * bound * scale)
-            biases.append(uniform[-1:] * bound * scale)
+            weights.append(uniform[:-1].T * bound * scale)
+            biases.append(uniform[-1:].T * bound * scale)
         self.weight = nn.Parameter(torch.stack(weights).to(dtype))
         self.bias = nn.Parameter(torch.stack(biases).to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (R, n, n_in) to (R, n, n_out)."""
-        return torch.baddbmm(self.bias, x, self.weight)
+        # Few outputs, many inputs: with the weight on the left the product runs along its rows,
+        # in both directions, which is two to four times faster here.
+        return torch.baddbmm(self.bias, self.weight, x.transpose(1, 2)).transpose(1, 2)
 
 
 class StackedDropout(nn.Module):

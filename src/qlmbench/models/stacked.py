@@ -58,8 +58,9 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Stop after so many epochs without improvement on validation.
     class_weight : "balanced", dict or None, default=None
         Weights of the classes in the loss.
-    precision : {"single", "double"}, default="single"
-        Floating-point type of the training.
+    precision : {"double", "single"}, default="double"
+        Floating-point type of the training. In double a head is the same to the last bit whether
+        it is trained in a stack or alone; in single it may differ by rounding.
     random_state : int, default=0
         Seed of initialisation, batches and dropout.
 
@@ -93,7 +94,7 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         restore_best: bool = True,
         patience: int | None = None,
         class_weight: str | dict[Any, float] | None = None,
-        precision: str = "single",
+        precision: str = "double",
         random_state: int = 0,
     ) -> None:
         self.epochs = epochs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,14 @@ class Results:
 
     def of(self, arm: str) -> pd.DataFrame:
         """Return the records of one arm by repetition."""
-        rows = self.records[self.records["arm"] == arm]
-        return rows.set_index("repetition", drop=False).sort_index()
+        return self._by_arm.get(arm, self.records.iloc[:0])
+
+    @cached_property
+    def _by_arm(self) -> dict[str, pd.DataFrame]:
+        return {
+            str(arm): rows.set_index("repetition", drop=False).sort_index()
+            for arm, rows in self.records.groupby("arm", sort=False)
+        }
 
     def values(self, arm: str, metric: str) -> pd.Series[float]:
         """Return the values of a metric of one arm by repetition, missing ones left out."""
