@@ -31,7 +31,6 @@ html_sidebars: dict[str, list[str]] = {
     **{page: [] for page in ("index", "get-started", "results/**", *GENERAL)},
     **{page: ["sidebar-nav-bs"] for page in ("guide/**", "notebooks/**", "reference/**")},
 }
-html_context = {"default_mode": "auto"}
 html_theme_options: dict[str, Any] = {
     **shared["html_theme_options"],
     "logo": {

@@ -117,7 +117,7 @@ def _plan_options(command: F) -> F:
 )
 @click.version_option(package_name="qlmbench")
 def main() -> None:
-    r"""Find out, fairly and fast, whether a quantum circuit inside a language model does anything.
+    """Find out, fairly and fast, whether a quantum circuit inside a language model does anything.
 
     \b
     Examples:
@@ -127,7 +127,7 @@ def main() -> None:
       qlmbench run qllm --arm 'photonic-8m*' --repetitions 5
       qlmbench report qllm                   tables, figures and a page of the records
       eval "$(qlmbench completion bash)"     completion in this shell
-    """
+    """  # noqa: D301 - click takes the control character, not its name
 
 
 @main.command("list")

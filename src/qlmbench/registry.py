@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from qlmbench.errors import UserError
@@ -130,12 +131,14 @@ def _import_folder(study: str, folder: Path) -> str:
         for loaded in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
             del sys.modules[loaded]
         init = folder / "__init__.py"
-        spec = importlib.util.spec_from_file_location(
-            name, init if init.exists() else None, submodule_search_locations=[str(folder)]
-        )
-        assert spec is not None
-        module = importlib.util.module_from_spec(spec)
+        spec = None
+        if init.exists():
+            spec = importlib.util.spec_from_file_location(
+                name, init, submodule_search_locations=[str(folder)]
+            )
+        module = ModuleType(name) if spec is None else importlib.util.module_from_spec(spec)
+        module.__path__ = [str(folder)]
         sys.modules[name] = module
-        if spec.loader is not None:
+        if spec is not None and spec.loader is not None:
             spec.loader.exec_module(module)
     return name

@@ -56,6 +56,8 @@ def sphinx_settings() -> dict[str, Any]:
         "html_theme": "pydata_sphinx_theme",
         "html_title": "qlmbench",
         "html_show_sourcelink": False,
+        # Without it the theme reports an error to the browser's console on a first visit.
+        "html_context": {"default_mode": "auto"},
         "html_copy_source": False,
         "html_static_path": ["_static"],
         "html_css_files": ["qlmbench.css"],
