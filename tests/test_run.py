@@ -1,5 +1,6 @@
 """Running a plan: what is missing is run, what fails is kept apart, what is finished stays."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from qlmbench.errors import UserError
 from qlmbench.experiment import choose, configurations
 from qlmbench.plan import Plan, make_plan
 from qlmbench.registry import get_study
@@ -33,12 +35,12 @@ name = "mlp"
 kind = "baseline"
 model = "qlmbench.models.classical:MLPClassifier"
 params = {{ hidden = [4], epochs = 3 }}
-tune = {{ learning_rate = [1e38, 0.01] }}
+tune = {{ learning_rate = [1e300, 0.01] }}
 [[arms]]
 name = "diverges"
 kind = "baseline"
 model = "qlmbench.models.classical:MLPClassifier"
-params = {{ hidden = [4], epochs = 3, learning_rate = 1e38 }}
+params = {{ hidden = [4], epochs = 3, learning_rate = 1e300 }}
 [[arms]]
 name = "shuffled"
 kind = "control"
@@ -130,7 +132,7 @@ def test_tuning_chooses_on_validation_and_keeps_what_it_tried(plan: Plan, tmp_pa
     tuned = [r for r in store.records() if r.arm == "mlp"]
     assert all(r.chosen == {"learning_rate": 0.01} for r in tuned), "the other one diverges"
     tried = store.tuning()[tuned[0].id]
-    assert tried.configurations == [{"learning_rate": 1e38}, {"learning_rate": 0.01}]
+    assert tried.configurations == [{"learning_rate": 1e300}, {"learning_rate": 0.01}]
     assert tried.validation_accuracy[0] == -1
 
 
@@ -192,3 +194,49 @@ def test_kill_9_in_mid_run_loses_nothing_and_the_next_run_finishes(
     assert (finished + len(kept), failed) == (9, 3)
     after = {r.id: r.finished for r in store.records()}
     assert kept.items() <= after.items()
+
+
+def test_a_folder_never_mixes_two_datasets(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    other = dataclasses.replace(
+        plan, info=plan.info.model_copy(update={"dataset": {"name": "toy", "sha256": "00"}})
+    )
+    with pytest.raises(UserError, match="holds a run of another dataset"):
+        run(other, store)
+
+
+@pytest.mark.parametrize("table", ["predictions", "splits"])
+def test_a_trial_without_its_predictions_or_labels_runs_again(
+    plan: Plan, tmp_path: Path, table: str
+) -> None:
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    path = tmp_path / "r" / f"{table}.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[1:]) + "\n")
+    finished, _ = run(plan, store)
+    assert finished >= 1
+    assert len(path.read_text().splitlines()) == len(lines)
+
+
+def test_a_failed_start_leaves_no_run_behind(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1000"):
+        run(make_plan(plan.study, "default"), Store(tmp_path / "r"))
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "r")
+    run(dataclasses.replace(plan, trials=plan.trials[:2]), store)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("qlmbench.store.os.fsync", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        run(plan, store)
+    assert len(store.records()) == 2
+    assert not list((tmp_path / "r").rglob("*.part"))

@@ -149,7 +149,7 @@ def test_a_read_only_folder_is_said_before_anything_runs(
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("qlmbench.store.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("qlmbench.store.tempfile.TemporaryDirectory", refuse)
     with pytest.raises(UserError, match="cannot write results here"):
         Store(tmp_path).check_writable()
 

@@ -84,9 +84,9 @@ def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Ou
         One a trial, finished or failed; an error in one trial does not touch the others.
     """
     torch.set_num_threads(1)  # sums in one order: the number of jobs must not change a result
-    started = time.perf_counter()
     environment_of_run = environment()
     key = environment_id(environment_of_run)
+    started = time.perf_counter()
     try:
         results = _fit_and_score(trials, data)
     except UserError:

@@ -46,6 +46,7 @@ class Trial(Spec):
         """
         payload = self.model_dump(mode="json", exclude_none=True)
         payload["identity"] = IDENTITY_VERSION
+        payload["tune"] = list(self.tune.items())  # ties go to the first: the order matters
         payload["dataset"] = {k: v for k, v in self.dataset.items() if k != "name"}
         payload["encoder"] = {k: v for k, v in self.encoder.items() if k != "name"}
         text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
@@ -114,7 +115,8 @@ def make_plan(
     if n < 1:
         raise UserError(f"{n} repetitions asked for", expected="at least 1")
     changed = [Path(name).name for name in (data, encoder) if name is not None]
-    dataset, encoder = data or profile.dataset, encoder or profile.encoder
+    dataset = profile.dataset if data is None else data
+    encoder = profile.encoder if encoder is None else encoder
     info = RunInfo(
         profile=profile_name, dataset=dataset_identity(dataset), encoder=encoder_identity(encoder)
     )

@@ -52,7 +52,7 @@ def missing_trials(plan: Plan, store: Store, overwrite: OverwritePolicy) -> list
         return list(plan.trials)
     if overwrite == "only-cache":
         return []
-    known = {record.id for record in store.records()}
+    known = store.finished()
     if overwrite == "never":
         known |= {record.id for record in store.failures()}
     return [trial for trial in plan.trials if trial.id not in known]
@@ -81,27 +81,33 @@ def run_plan(
     Summary
     """
     started = time.perf_counter()
+    store.claim_for(plan.info)
     todo = missing_trials(plan, store, overwrite)
     summary = Summary(already_done=len(plan.trials) - len(todo))
     if todo:
         store.check_writable()
-        store.save_info(plan.info)
+        data = prepare(plan, sorted({t.repetition for t in todo}), say)
         try:
-            for outcome in _outcomes(plan, todo, store, jobs, say):
-                summary.finished += outcome.record.status == "ok"
-                summary.failed += outcome.record.status == "failed"
-        finally:
-            store.consolidate()
+            store.save_info(plan.info)
+            try:
+                for outcome in _outcomes(todo, data, store, jobs, say):
+                    summary.finished += outcome.record.status == "ok"
+                    summary.failed += outcome.record.status == "failed"
+            finally:
+                store.consolidate()
+        except OSError as error:
+            raise store.unwritable(error) from None
+    elif store.info() is None and store.folder.exists():
+        store.save_info(plan.info)
     summary.seconds = time.perf_counter() - started
     summary.problems = store.problems
     return summary
 
 
 def _outcomes(
-    plan: Plan, todo: list[Trial], store: Store, jobs: int, say: Say
+    todo: list[Trial], data: dict[int, RepetitionData], store: Store, jobs: int, say: Say
 ) -> Iterator[Outcome]:
     """Run the jobs, in this process or in several, and yield outcomes that are already saved."""
-    data = prepare(plan, sorted({t.repetition for t in todo}), say)
     work = _jobs(todo)
     progress = _Progress(len(todo), say)
     if jobs == 1 or len(work) == 1:
@@ -153,7 +159,7 @@ def prepare(plan: Plan, repetitions: Sequence[int], say: Say) -> dict[int, Repet
 
     from qlmbench.data.datasets import load_dataset
     from qlmbench.data.encoders import encode
-    from qlmbench.data.splits import draw
+    from qlmbench.data.splits import draw, select
     from qlmbench.experiment import RepetitionData
 
     progress = _throttled(say)
@@ -168,9 +174,8 @@ def prepare(plan: Plan, repetitions: Sequence[int], say: Say) -> dict[int, Repet
     index = {text: i for i, text in enumerate(texts)}
 
     def role(keys: Sequence[tuple[str, int]]) -> tuple[Any, Any]:
-        X = features[[index[dataset.parts[part].texts[i]] for part, i in keys]]
-        y = np.array([dataset.parts[part].labels[i] for part, i in keys], dtype=np.int64)
-        return X.astype(np.float64), y
+        chosen, y = select(dataset, keys)
+        return features[[index[text] for text in chosen]].astype(np.float64), y
 
     result = {}
     for r, rows in drawn.items():

@@ -10,7 +10,7 @@ import difflib
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -18,6 +18,13 @@ from qlmbench.errors import UserError
 
 Scalar = bool | int | float | str
 Value = Scalar | list[Scalar]
+
+METRICS = tuple(
+    f"{role}_{metric}"
+    for role in ("train", "validation", "test")
+    for metric in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+)
+"""Metrics of a classifier that every record has."""
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 
@@ -74,11 +81,11 @@ class Claim(Spec):
     """The direction of arm minus versus; for a level, above the interval is ``greater``."""
     margin: float = Field(default=0.01, gt=0)
     """Differences smaller than this count as equal; default one point of accuracy."""
-    published: float | None = None
+    published: float | None = Field(default=None, allow_inf_nan=False)
     """Published effect: the difference, or the level where there is no ``versus``."""
-    published_sd: float | None = None
+    published_sd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """Published standard deviation of it, where given."""
-    published_n: int | None = None
+    published_n: int | None = Field(default=None, ge=1)
     """Number of runs behind the published value, where known."""
     level: tuple[float, float] | None = None
     """For a claim about a level: the published range, low and high."""
@@ -94,8 +101,11 @@ class Claim(Spec):
         if (self.versus is None) == (self.level is None):
             raise ValueError("a claim needs exactly one of 'versus' (an arm) and 'level' (a range)")
         sign = {Direction.GREATER: 1, Direction.LESS: -1, Direction.EQUAL: 0}[self.direction]
-        if self.versus is not None and self.published is not None and self.published * sign < 0:
-            raise ValueError(f"published {self.published} goes against direction {self.direction}")
+        published = self.published if self.versus is not None and sign else None
+        if published is not None and published * sign <= 0:
+            raise ValueError(
+                f"published {published} goes against direction {self.direction.value!r}"
+            )
         return self
 
 
@@ -125,7 +135,7 @@ class Arm(Spec):
     """``module:Class``; a module without a dot is looked up in the study's own folder first."""
     params: dict[str, Value] = {}
     """Constructor arguments."""
-    tune: dict[str, list[Scalar]] = {}
+    tune: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
     """Values to choose from on validation, by argument; the grid is their product."""
     shuffle_labels: bool = False
     """Train on shuffled labels: a model that beats chance then sees the test labels."""
@@ -273,6 +283,20 @@ class Study(Spec):
                 _must_be_known(quoted.arm, names, f"quoted {quoted.method!r}: arm")
         return self
 
+    @model_validator(mode="after")
+    def _settings_have_an_effect(self) -> Self:
+        known = sorted({key for arm in self.arms for key in (*arm.params, *arm.tune)})
+        for name, profile in self.profiles.items():
+            for key in profile.overrides:
+                if key not in known:
+                    where = f"profile {name!r}: no arm has the argument {key!r} to override"
+                    raise ValueError(where + _nearest(key, known))
+        for claim in self.claims:
+            if claim.metric not in METRICS:
+                where = f"claim {claim.id!r}: unknown metric {claim.metric!r}"
+                raise ValueError(where + _nearest(claim.metric, list(METRICS)))
+        return self
+
     def arm(self, name: str) -> Arm:
         """Return the arm of this name.
 
@@ -304,10 +328,20 @@ def _expand_cases(arm: object) -> list[object]:
     if not isinstance(arm, dict) or "cases" not in arm:
         return [arm]
     template = {k: v for k, v in arm.items() if k != "cases"}
+    cases = arm["cases"]
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        raise ValueError(f"cases of arm {arm.get('name')!r} must be a list of tables")
+    try:
+        return _written_out(template, cases)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"arm {arm.get('name')!r}: no case gives {error}") from None
+
+
+def _written_out(template: dict[str, Any], cases: list[dict[str, Any]]) -> list[object]:
     return [
         {k: v.format(**case) if isinstance(v, str) else v for k, v in template.items()}
         | {"params": {**template.get("params", {}), **case}}
-        for case in arm["cases"]
+        for case in cases
     ]
 
 

@@ -19,7 +19,7 @@ def plan_lines(plan: Plan, store: Store) -> list[str]:
     The time is that of finished trials of the same arm, of this run or of the committed one; for
     arms without any it is not known, and the line says so.
     """
-    done = {record.id for record in store.records()}
+    done = store.finished()
     seconds = _seconds_by_arm(plan, store)
     lines = [
         f"{plan.study.name}, profile {plan.info.profile}: {plan.dataset}, {plan.encoder}",

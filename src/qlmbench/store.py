@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from qlmbench.errors import UserError
 from qlmbench.records import (
@@ -33,6 +33,7 @@ from qlmbench.records import (
 )
 
 E = TypeVar("E", bound=Entry)
+_ENVIRONMENTS = TypeAdapter(dict[str, dict[str, str]])
 _CHECK = ',"check":"'
 _TAIL = len(_CHECK) + 8 + len('"}')
 
@@ -83,14 +84,35 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise a `UserError` now rather than after hours, if nothing can be written here."""
+        existing = next(p for p in (self.folder, *self.folder.parents) if p.exists())
         try:
-            write_atomically(self.folder / "trials" / ".writable", "")
-            (self.folder / "trials" / ".writable").unlink()
+            with tempfile.TemporaryDirectory(prefix=".qlmbench-", dir=existing):
+                pass
         except OSError as error:
-            raise UserError(
-                f"{self.folder}: cannot write results here ({error.strerror})",
-                do="choose another folder with --results",
-            ) from None
+            raise self.unwritable(error) from None
+
+    def unwritable(self, error: OSError) -> UserError:
+        """Build the error for a folder that takes no more files."""
+        return UserError(
+            f"{self.folder}: cannot write results here ({error.strerror})",
+            do="make room, or choose another folder with --results; finished trials are kept",
+        )
+
+    def claim_for(self, info: RunInfo) -> None:
+        """Raise a `UserError` if this folder holds the run of another dataset or encoder.
+
+        Names of folders are no identity: two folders called ``data`` would else mix their rows.
+        """
+        other = self.info()
+        for what in ("dataset", "encoder"):
+            mine = getattr(info, what)
+            theirs = mine if other is None else getattr(other, what)
+            if _without_name(mine) != _without_name(theirs):
+                raise UserError(
+                    f"{self.folder}: holds a run of another {what} ({theirs['name']!r}, now "
+                    f"{mine['name']!r} with other content)",
+                    do="choose another folder with --results, or move this one away",
+                )
 
     def save(self, outcome: Outcome) -> None:
         """Write a finished or failed trial to a file of its own, whole or not at all."""
@@ -102,6 +124,16 @@ class Store:
         """Write down what the trials of this run share."""
         if self.info() != info:
             write_atomically(self.folder / "run.json", info.model_dump_json(indent=1) + "\n")
+
+    def finished(self) -> set[str]:
+        """Return the trials that need not run again: with record, predictions and labels."""
+        pending = {o.record.id for o in self._outcomes() if o.record.status == "ok"}
+        labelled, predicted = self.splits().keys(), self.predictions().keys()
+        return pending | {
+            row.id
+            for row in self._rows("records", Record)
+            if row.id in predicted and row.repetition in labelled
+        }
 
     def consolidate(self) -> None:
         """Move the files of single trials into the tables; safe to repeat, to kill, to race."""
@@ -147,8 +179,9 @@ class Store:
     def failures(self) -> list[Record]:
         """Return the trials that failed and have not finished since."""
         failed = self._with_pending("failures", Record, "failed")
-        done = {record.id for record in self.records()} if failed else set()
-        return [record for record in failed if record.id not in done]
+        records = self.records() if failed else []
+        done = {(record.arm, record.repetition) for record in records}
+        return [f for f in failed if (f.arm, f.repetition) not in done]
 
     def predictions(self) -> dict[str, Predictions]:
         """Return predictions by trial."""
@@ -170,13 +203,12 @@ class Store:
         """Return the environments that trials ran in, by key."""
         path = self.folder / "environments.json"
         try:
-            loaded: dict[str, dict[str, str]] = json.loads(path.read_text(encoding="utf-8"))
+            return _ENVIRONMENTS.validate_json(path.read_bytes())
         except FileNotFoundError:
             return {}
-        except ValueError:
+        except ValidationError:
             self._report(f"{path}: damaged; environments of earlier trials are not shown")
             return {}
-        return loaded
 
     # ---- tables --------------------------------------------------------------------------
 
@@ -216,14 +248,19 @@ class Store:
     def _with_pending(self, table: str, kind: type[Record], status: str) -> list[Record]:
         # Single files first: another process may move one into the table while we read, and a
         # record that is met twice does no harm.
-        pending = []
+        pending = [o.record for o in self._outcomes() if o.record.status == status]
+        rows = {row.id: row for row in self._rows(table, kind)}
+        return list((rows | {record.id: record for record in pending}).values())
+
+    def _outcomes(self) -> list[Outcome]:
+        """Read the trials that stand in files of their own; those just moved away are met later."""
+        found = []
         for path in self._pending():
             with contextlib.suppress(FileNotFoundError):
                 outcome = self._read_outcome(path)
-                if outcome is not None and outcome.record.status == status:
-                    pending.append(outcome.record)
-        rows = {row.id: row for row in self._rows(table, kind)}
-        return list((rows | {record.id: record for record in pending}).values())
+                if outcome is not None:
+                    found.append(outcome)
+        return found
 
     def _merge(
         self,
@@ -266,6 +303,10 @@ def _order(row: Entry) -> tuple[str, int, str]:
         getattr(row, "repetition", 0),
         getattr(row, "id", ""),
     )
+
+
+def _without_name(identity: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in identity.items() if key != "name"}
 
 
 def _parse(line: str, kind: type[E]) -> E | None:

@@ -165,3 +165,29 @@ def test_a_killed_process_loses_at_most_the_batch_in_hand(store: FeatureCache) -
     process.stdout.close()
     keys = [text_key(f"k {b} {i}") for b in range(last + 1) for i in range(8)]
     assert store.read(keys).keys() == set(keys)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10**6))
+def test_flipped_bits_cost_work_and_never_a_wrong_vector_or_a_crash(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    path = tmp_path_factory.mktemp("flip") / "features.sqlite"
+    rng = np.random.default_rng(seed)
+    vectors = {text_key(str(i)): rng.normal(size=8).astype(np.float32) for i in range(40)}
+    FeatureCache(path, 8).write(vectors)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    data = bytearray(path.read_bytes())
+    for position in rng.integers(0, len(data), size=3):
+        data[position] ^= 1 << int(rng.integers(8))
+    path.write_bytes(bytes(data))
+    cache = FeatureCache(path, 8)
+    for key, found in cache.read(list(vectors)).items():
+        np.testing.assert_array_equal(found, vectors[key])
+    cache.write(vectors)
+    again = FeatureCache(path, 8).read(list(vectors))
+    assert again.keys() == vectors.keys()
+    for key, found in again.items():
+        np.testing.assert_array_equal(found, vectors[key])

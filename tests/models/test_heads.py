@@ -154,3 +154,19 @@ def test_a_head_drops_into_setfit(cls: type, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_unknown_argument_is_refused() -> None:
     with pytest.raises(TypeError, match="epoch"):
         MLPClassifier(epoch=3)  # type: ignore[call-arg]
+
+
+def test_counts_do_not_depend_on_what_training_made_of_the_head() -> None:
+    from qlmbench.models import parameters
+
+    X, y = three_classes()
+    heads = [
+        MLPClassifier(hidden=(30,), epochs=60, learning_rate=0.5, random_state=r).fit(X, y)
+        for r in range(2)
+    ]
+    counts = []
+    for order in (heads, heads[::-1]):
+        parameters._AUDITED.clear()
+        counts.append([count_parameters(head) for head in order])
+    assert counts[0] == counts[1]
+    assert counts[0][0] == counts[0][1]

@@ -88,7 +88,7 @@ def test_patience_stops_early_and_needs_validation() -> None:
 
 def test_one_diverging_copy_does_not_touch_the_others() -> None:
     data = [rows(0), rows(1)]
-    heads = [MLPClassifier(epochs=10, learning_rate=lr) for lr in (1e38, 1e-2)]
+    heads = [MLPClassifier(epochs=10, learning_rate=lr) for lr in (1e300, 1e-2)]
     first, second = MLPClassifier.fit_many(heads, data)
     assert isinstance(first, TrainingDivergedError)
     assert "not a number from epoch" in str(first)
@@ -130,3 +130,35 @@ def test_problems_of_one_stack_must_agree_on_validation() -> None:
             weight_decays=[0.0] * 2,
             seeds=[0, 1],
         )
+
+
+def test_short_patience_is_looked_at_in_time_and_counts_the_epochs_of_each_copy() -> None:
+    data = [rows(r) for r in range(3)]
+
+    def head(r: int) -> MLPClassifier:
+        return MLPClassifier(patience=3, learning_rate=0.02, random_state=r)
+
+    together = MLPClassifier.fit_many([head(r) for r in range(3)], data)
+    for r in range(3):
+        alone = head(r).fit(*data[r])
+        stacked = together[r]
+        assert isinstance(stacked, MLPClassifier)
+        assert stacked.n_iter_ == alone.n_iter_ < 200
+        np.testing.assert_array_equal(
+            stacked.predict_proba(data[r][0]), alone.predict_proba(data[r][0])
+        )
+
+
+def test_patience_without_restoring_is_refused() -> None:
+    with pytest.raises(ValueError, match="restore_best=True"):
+        MLPClassifier(patience=3, restore_best=False).fit(*rows(0))
+
+
+def test_rows_that_cannot_be_fitted_fail_alone() -> None:
+    X, y, X_val, y_val = rows(0)
+    one_class = (X, np.zeros_like(y), X_val, np.zeros_like(y_val))
+    first, second = MLPClassifier.fit_many(
+        [MLPClassifier(epochs=2), MLPClassifier(epochs=2)], [one_class, (X, y, X_val, y_val)]
+    )
+    assert isinstance(first, ValueError)
+    assert isinstance(second, MLPClassifier)

@@ -64,7 +64,7 @@ def test_a_quoted_percentage_and_a_quoted_fraction_read_alike(fake, results):
 
 def test_a_control_as_good_as_the_papers_arm_keeps_its_explanation(fake, tmp_path):
     skill = fake.SKILL | {"tanh": fake.SKILL["photonic-8-2"], "frozen": 0.6}
-    fake.fill(tmp_path / "default", skill=skill)
+    fake.fill(tmp_path / "default", skill=skill, repetitions=80)
     table = details.controls_table(load_results(fake.study(), tmp_path / "default"))
     reading = dict(zip(table.data["arm"], table.data["reading"], strict=True))
     assert "stands" in reading["tanh"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,11 +77,11 @@ class FeatureCache:
         if not self.path.exists():
             return {}
         try:
-            with self._connected() as connection:
+            with self._connected(read_only=True) as connection:
                 rows = list(_select(connection, keys))
-        except sqlite3.OperationalError as error:
-            raise self._cannot("read", error) from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if _is_in_the_way(error):
+                raise self._cannot("read", error) from error
             self._set_aside(error)
             return {}
         return self._sound(rows)
@@ -97,9 +98,9 @@ class FeatureCache:
         with writable(self.path.parent):
             try:
                 self._insert(rows)
-            except sqlite3.OperationalError as error:
-                raise self._cannot("write to", error) from error
             except sqlite3.DatabaseError as error:
+                if _is_in_the_way(error):
+                    raise self._cannot("write to", error) from error
                 self._set_aside(error)
                 self._insert(rows)
 
@@ -113,7 +114,8 @@ class FeatureCache:
 
         found, damaged = {}, 0
         for key, value, checksum in rows:
-            if len(value) == 4 * self.width and _checksum(key, value) == checksum:
+            sound = isinstance(value, bytes) and len(value) == 4 * self.width
+            if sound and _checksum(key, value) == checksum:
                 found[key] = np.frombuffer(value, dtype="<f4")
             else:
                 damaged += 1
@@ -122,13 +124,19 @@ class FeatureCache:
         return found
 
     @contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
+    def _connected(self, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+        if read_only and not os.access(self.path.parent, os.W_OK):
+            # A folder that cannot be written holds no log either: the file is all there is.
+            address = f"{self.path.resolve().as_uri()}?immutable=1"
+            with closing(sqlite3.connect(address, uri=True)) as connection:
+                yield connection
+            return
         with closing(sqlite3.connect(self.path, timeout=WAIT)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             yield connection
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _set_aside(self, error: Exception) -> None:
         """Move a file that is not a sound database out of the way; the next write starts anew."""
         from filelock import FileLock
 
@@ -146,16 +154,25 @@ class FeatureCache:
             return True
         try:
             with self._connected() as connection:
-                (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.DatabaseError:
+                (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+                list(connection.execute("SELECT text, value, checksum FROM vector"))
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
             return False
         return bool(verdict == "ok")
 
-    def _cannot(self, do: str, error: sqlite3.OperationalError) -> UserError:
+    def _cannot(self, do: str, error: Exception) -> UserError:
         return UserError(
             f"cannot {do} the feature cache {self.path}: {error}",
             do="free or unlock it, or set QLMBENCH_CACHE to a folder that can be written",
         )
+
+
+def _is_in_the_way(error: Exception) -> bool:
+    """Whether the file is sound and something else stops us; any other error is damage."""
+    words = ("locked", "busy", "readonly", "read-only", "full", "unable to open", "disk i/o")
+    return isinstance(error, sqlite3.OperationalError) and any(
+        word in str(error).lower() for word in words
+    )
 
 
 def _checksum(key: bytes, value: bytes) -> int:

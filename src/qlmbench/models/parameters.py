@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from qlmbench.models.stacked import StackedClassifier
@@ -19,7 +20,7 @@ CIRCUITS = (PhotonicCircuit, MerlinCircuit, QubitCircuit)
 N_POINTS = 256
 """Random inputs at which it is looked whether a parameter matters."""
 
-_AUDITED: dict[tuple[type, str, int], Parameters] = {}
+_AUDITED: dict[tuple[type, str, int, int], Parameters] = {}
 
 
 def count_parameters(estimator: Any) -> Parameters | None:
@@ -37,9 +38,10 @@ def count_parameters(estimator: Any) -> Parameters | None:
         None where the notion does not apply.
     """
     if isinstance(estimator, StackedClassifier):
-        key = (type(estimator), estimator.structure(), estimator.n_features_in_)
+        n_classes = len(estimator.classes_)
+        key = (type(estimator), estimator.structure(), estimator.n_features_in_, n_classes)
         if key not in _AUDITED:
-            _AUDITED[key] = audit(estimator.network_, estimator.n_features_in_)
+            _AUDITED[key] = audit(_drawn_anew(estimator), estimator.n_features_in_)
         return _AUDITED[key]
     if getattr(estimator, "kernel", "linear") == "linear" and hasattr(estimator, "coef_"):
         count = estimator.coef_.size + estimator.intercept_.size
@@ -47,6 +49,14 @@ def count_parameters(estimator: Any) -> Parameters | None:
     if hasattr(estimator, "dual_coef_"):
         return Parameters(classical=estimator.dual_coef_.size + estimator.intercept_.size)
     return None
+
+
+def _drawn_anew(head: StackedClassifier) -> nn.Module:
+    """Make the head's network at a random point: what it can do, whatever training made of it."""
+    fresh = clone(head).set_params(random_state=0, init_scale=1.0)
+    n_classes = len(head.classes_)
+    network: nn.Module = fresh.build([fresh], head.n_features_in_, n_classes, torch.float64)
+    return network
 
 
 def audit(network: nn.Module, n_features: int) -> Parameters:

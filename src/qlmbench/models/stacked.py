@@ -177,16 +177,21 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         list
-            The fitted heads; in the place of a head whose loss diverged, the error.
+            The fitted heads; in the place of a head that could not be fitted, the error.
         """
-        problems = [head._check(*row) for head, row in zip(heads, rows, strict=True)]
+        results: list[Self | Exception] = list(heads)
+        problems: dict[int, Problem] = {}
         stacks: dict[Any, list[int]] = {}
-        for i, (head, problem) in enumerate(zip(heads, problems, strict=True)):
+        for i, (head, row) in enumerate(zip(heads, rows, strict=True)):
+            try:
+                problem = problems[i] = head._check(*row)
+            except ValueError as fault:
+                results[i] = fault
+                continue
             n_val = -1 if problem.y_val is None else len(problem.y_val)
             alone = None if head.stackable else i
             key = (head.structure(), problem.X.shape, n_val, len(head.classes_), alone)
             stacks.setdefault(key, []).append(i)
-        results: list[Self | Exception] = list(heads)
         for members in stacks.values():
             errors = cls._fit_stack([heads[i] for i in members], [problems[i] for i in members])
             for i, error in zip(members, errors, strict=True):
@@ -225,6 +230,8 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         if self.precision not in _DTYPES:
             raise ValueError(f"precision={self.precision!r}; expected one of {', '.join(_DTYPES)}")
+        if self.patience is not None and not self.restore_best:
+            raise ValueError("patience goes with restore_best=True: it ends at the best state")
         if (X_val is None) != (y_val is None):
             raise ValueError("give both X_val and y_val, or neither")
         X, y = validate_data(self, X, y)
@@ -271,7 +278,7 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for r, (head, history) in enumerate(zip(heads, histories, strict=True)):
             head.network_ = head._copy_of(network, r, len(heads))
             head.history_ = history
-            head.n_iter_ = history.epochs[-1]
+            head.n_iter_ = history.stopped_at
             errors.append(_divergence(head, history))
         return errors
 

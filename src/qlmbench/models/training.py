@@ -76,6 +76,7 @@ class History:
     validation_accuracy: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     diverged_at: int | None = None
+    stopped_at: int = 0
     steps: int = 0
 
 
@@ -268,12 +269,14 @@ def train_stack(
     optimiser = StackedAdam(trainable, learning_rates, weight_decays)
     best = _BestStates(network, len(problems))
     running = torch.ones(len(problems), dtype=torch.bool)
-    look_every = max(1, schedule.epochs // N_LOOKS)
+    look_every = max(1, min(schedule.epochs // N_LOOKS, schedule.patience or schedule.epochs))
     for epoch in range(1, schedule.epochs + 1):
         losses = _epoch(network, train, schedule.batch_size, orders, optimiser, histories)
         _note_divergence(histories, running, losses, epoch)
         if epoch % look_every == 0 or epoch == schedule.epochs:
             _look(network, validation, histories, losses, epoch, best, running)
+        for r in torch.nonzero(running).flatten().tolist():
+            histories[r].stopped_at = epoch
         if schedule.patience is not None:
             running &= epoch - best.epoch < schedule.patience
         if not running.any():

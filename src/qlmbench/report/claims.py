@@ -25,6 +25,7 @@ from qlmbench.stats import (
     bootstrap_rows_and_repetitions,
     judge_family,
     paired_difference,
+    with_test_rows,
 )
 
 
@@ -139,12 +140,19 @@ def _difference(results: Results, claim: Claim) -> PairedDifference | None:
     pairs = _pairs(results, claim)
     if claim.versus is None or pairs.empty:
         return None
-    return paired_difference(
+    difference = paired_difference(
         pairs["arm"].to_numpy(),
         pairs["versus"].to_numpy(),
-        alpha=results.study.alpha,
+        # What Holm asks of the smallest p-value: the effect that this run could have seen.
+        alpha=results.study.alpha / len(results.study.claims),
         seed=_seed(results, claim),
     )
+    rows = _with_rows(results, claim) if results.shared_test else None
+    if rows is None or rows.interval is None:
+        return difference
+    # Repetitions that share their test rows share their luck with them: the verdict speaks of new
+    # rows, too.
+    return with_test_rows(difference, rows)
 
 
 def _case(
@@ -222,7 +230,8 @@ def claims_table(results: Results, judged: list[Judged]) -> Table:
     ]
     caption = (
         "Said: the effect as published. Got: mean paired difference over the repetitions (for a "
-        "level: the mean) with its 95 % interval. p: paired sign-flip test, corrected after Holm "
+        "level: the mean) with its 95 % interval. p: paired sign-flip test (for a level: t test; "
+        "where repetitions share test rows, these count as a sample, too), corrected after Holm "
         f"over the study's {w.plural(len(judged), 'claim')}."
     )
     columns = ["claim", "said", "got", "p (Holm)", "n", "verdict"]

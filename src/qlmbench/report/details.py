@@ -14,7 +14,10 @@ from qlmbench.report.load import VALIDATION_ACCURACY, Results
 from qlmbench.report.render import Table
 from qlmbench.report.tables import best_arm, ends, higher_is_better, main_metric, mean_difference
 from qlmbench.spec import Arm, ArmKind
-from qlmbench.stats import mean_interval
+from qlmbench.stats import mean_interval, paired_difference
+
+POINT = 0.01
+"""Differences below one point of accuracy count as equal, as in the claims."""
 
 
 def paper_arm(results: Results, metric: str) -> Arm | None:
@@ -65,8 +68,8 @@ def controls_table(results: Results, metric: str | None = None) -> Table:
     name = subject.title if subject else "none"
     caption = (
         f"The paper's arm here is {name.rstrip('.')}. Its lead over each control is the mean "
-        "paired difference with its 95 % interval, not corrected for the number of controls. Where "
-        "the interval holds zero, the control's explanation stands."
+        "paired difference with its 95 % interval, not corrected for the number of controls. An "
+        "explanation stands where a control is better, or equal within a point (equivalence test)."
     )
     left = ("control", "explanation that it tests", "reading")
     return Table("controls", caption, pd.DataFrame(rows), pd.DataFrame(shown), left)
@@ -94,22 +97,28 @@ def _control_row(
         estimate = mean_difference(results, subject.name, arm.name, metric)
         low, high = ends(estimate)
         row |= {"difference": estimate.mean, "low": low, "high": high}
-        row["reading"] = _reading(low, high, metric, estimate.reason)
+        row["reading"] = _reading(results, subject, arm, metric)
     if arm.shuffle_labels:
         row["reading"] = _chance_reading(results, arm, metric)
     return row
 
 
-def _reading(low: float, high: float, metric: str, reason: str) -> str:
-    if reason or not math.isfinite(low):
-        return reason or "no interval"
-    if not higher_is_better(metric):
-        low, high = -high, -low
-    if low > 0:
-        return "worse than the paper's arm: does not explain the result alone"
-    if high < 0:
-        return "better than the paper's arm: explains more than the result"
-    return "no difference seen: this explanation stands"
+def _reading(results: Results, subject: Arm, arm: Arm, metric: str) -> str:
+    """Say what a control leaves of the result: worse, better, equal, or not to be told."""
+    values = [results.values(a.name, metric) for a in (subject, arm)]
+    pairs = pd.concat(values, axis=1, join="inner").to_numpy()
+    seed = results.seed(subject.name, arm.name, metric)
+    difference = paired_difference(pairs[:, 0], pairs[:, 1], alpha=results.study.alpha, seed=seed)
+    if difference.reason:
+        return f"cannot tell: {difference.reason}"
+    sign = 1 if higher_is_better(metric) else -1
+    if difference.p_value <= results.study.alpha:
+        if sign * difference.mean > 0:
+            return "worse than the paper's arm: does not explain the result alone"
+        return "better than the paper's arm: this explanation stands"
+    if difference.equivalence_p(POINT) <= results.study.alpha:
+        return "equal within a point: this explanation stands"
+    return "cannot tell: neither different nor equal within a point"
 
 
 def _chance_reading(results: Results, arm: Arm, metric: str) -> str:
@@ -125,7 +134,7 @@ def _chance_reading(results: Results, arm: Arm, metric: str) -> str:
     limit = f"the majority class has {w.with_unit(metric, chance)}"
     if low > chance:
         return f"above chance ({limit}): labels leak, or luck"
-    return f"at chance or below ({limit}): no leak seen"
+    return f"not above chance ({limit}): no leak seen"
 
 
 def _majority(packed: str) -> float:

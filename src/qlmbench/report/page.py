@@ -187,14 +187,15 @@ class StudyPage:
             blocks.append(Text("None declared."))
         blocks += [Heading(2, "Run it yourself"), Code(self._commands())]
         blocks.append(
-            Text("The first command runs what is missing, the second writes this page again.")
+            Text("Each run does what is missing of it; the last command writes this page again.")
         )
         return [*blocks, Heading(2, "Downloads"), self._downloads()]
 
     def _commands(self) -> str:
         name = self.study.name
         where = f" --results {self.results_folder}" if self.results_folder != "runs" else ""
-        return f"qlmbench run {name}{where}\nqlmbench report {name}{where}"
+        runs = [f"qlmbench run {name}{_options(s.results)}{where}" for s in self.sections]
+        return "\n".join([*runs, f"qlmbench report {name}{where}"])
 
     def _downloads(self) -> Block:
         rows = []
@@ -212,6 +213,19 @@ class StudyPage:
                 self._figures.update(_figures(section))
                 self._figures.update(_tables(section))
         return self._figures
+
+
+def _options(results: Results) -> str:
+    """Write the options that a run was started with, where they are not the default."""
+    profile, info = results.profile, results.info
+    text = "" if results.profile_name == "default" else f" --profile {results.profile_name}"
+    if info is None:
+        return text
+    if info.dataset["name"] != profile.dataset:
+        text += f" --data {info.dataset['name']}"
+    if info.encoder["name"] != profile.encoder:
+        text += f" --encoder {info.encoder['name']}"
+    return text
 
 
 def card(judged: Judged) -> Card:

@@ -95,7 +95,9 @@ def _photons_clause(members: pd.DataFrame, metric: str) -> str:
 
 def parameters_sentence(arms: pd.DataFrame, metric: str) -> str:
     """Say how many parameters the best arm has, and which smaller arm is as good."""
-    known = arms[(arms["parameters_total"] > 0) & arms["validation"].notna()]
+    # A kernel machine keeps its training rows; its few coefficients say nothing of its size.
+    sized = arms["parameters_effective"].notna() & (arms["parameters_total"] > 0)
+    known = arms[sized & arms["validation"].notna()]
     if known.empty:
         return "No arm has both a validation score and a parameter count."
     best = _best(known, metric)

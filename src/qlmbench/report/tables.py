@@ -138,7 +138,7 @@ def _mean(results: Results, arm: Arm, column: str | None) -> float:
 
 
 def comparison_table(results: Results, metric: str | None = None) -> Table:
-    """Tabulate every arm beside the best classical one.
+    """Tabulate every arm beside the best baseline.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def comparison_table(results: Results, metric: str | None = None) -> Table:
             "parameters": [w.count(v) for v in data.get("parameters_total", [])],
             "effective": [w.count(v) for v in data.get("parameters_effective", [])],
             "time": [w.seconds(v) for v in data.get("seconds", [])],
-            w.joined("to the best classical arm,", unit).rstrip(","): _differences(data, metric),
+            w.joined("to the best baseline,", unit).rstrip(","): _differences(data, metric),
         }
     )
     return Table(
@@ -213,14 +213,15 @@ def _comparison_caption(
     references = data[data["reference"]] if len(data) else data
     if len(references):
         text += (
-            f"The reference, {references['label'].iloc[0]}, is the classical arm with the best "
+            f"The reference, {references['label'].iloc[0]}, is the baseline with the best "
             f"mean {w.metric_title(validation or '')}; the test rows had no part in that choice. "
             "Differences to it are paired by repetition and not corrected for their number. "
         )
     else:
-        text += "No classical arm has a validation score here, so there is no reference. "
+        text += "No baseline has a validation score here, so there is no reference. "
     return text + (
-        "Parameters: all that are trained; effective: the rank of the Jacobian of the outputs. "
+        "Parameters: all that are trained; effective: the classical ones that an "
+        "output depends on, plus the rank of the Jacobian of a circuit's outputs to its angles. "
         "Time: fitting, tuning and scoring of one repetition, divided among repetitions that were "
         "trained together."
     )

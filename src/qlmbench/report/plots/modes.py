@@ -25,7 +25,7 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
         One row an arm: group, n_modes, n_photons, mean, low, high, and quoted (NaN where nothing
         was published).
     reference : float or None
-        Mean of the best classical arm, drawn across.
+        Mean of the best baseline arm, drawn across.
     metric : str
         The metric.
 
@@ -54,7 +54,7 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
     if reference is not None:
         first = min(arms["n_modes"])
         panels[0].annotate(
-            "best classical",
+            "best baseline",
             (first, k * reference),
             xytext=(-4, 3),
             textcoords="offset points",
