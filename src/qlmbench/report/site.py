@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -94,6 +97,10 @@ def build_site(pages: dict[str, str], out: Path) -> Path:
     ------
     UserError
         If Sphinx or one of its extensions is not installed, or the build fails.
+
+    Notes
+    -----
+    A site whose sources, settings and builder have not changed is not built again.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
@@ -101,8 +108,14 @@ def build_site(pages: dict[str, str], out: Path) -> Path:
             f"a site needs {', '.join(missing)}", do="install it with: pip install 'qlmbench[docs]'"
         )
     source, html = out / "source", out / "html"
+    files = pages | {"conf.py": CONF, "_static/qlmbench.css": CSS}
+    built, digest = out / "built", _digest(files)
+    index = html / "index.html"
+    if index.exists() and built.exists() and built.read_text(encoding="utf-8") == digest:
+        return index
+    built.unlink(missing_ok=True)
     shutil.rmtree(source, ignore_errors=True)
-    write_changed(source, pages | {"conf.py": CONF, "_static/qlmbench.css": CSS})
+    write_changed(source, files)
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(source), str(html)],
         capture_output=True,
@@ -112,4 +125,12 @@ def build_site(pages: dict[str, str], out: Path) -> Path:
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise UserError(f"the site was not built: {lines[0]}", do=f"see {source}")
-    return html / "index.html"
+    built.write_text(digest, encoding="utf-8")
+    return index
+
+
+def _digest(files: dict[str, str]) -> str:
+    """Hash all that a built site depends on: its sources, its settings, the builder's versions."""
+    versions = [version(name) for name in ("sphinx", "pydata-sphinx-theme", "myst-nb")]
+    everything = json.dumps([files, sphinx_settings(), versions], sort_keys=True)
+    return hashlib.sha256(everything.encode()).hexdigest()
