@@ -67,10 +67,10 @@ class MerlinHead(nn.Module):
     def start_from(self, network: PhotonicNetwork, r: int) -> None:
         """Take the initial parameters of copy r of our stack."""
         ours = dict(network.named_parameters())
-        self.encoder.weight.copy_(ours["encoder.0.weight"][r].T)
-        self.encoder.bias.copy_(ours["encoder.0.bias"][r, 0])
-        self.readout.weight.copy_(ours["readout.weight"][r].T)
-        self.readout.bias.copy_(ours["readout.bias"][r, 0])
+        self.encoder.weight.copy_(ours["encoder.0.weight"][r])
+        self.encoder.bias.copy_(ours["encoder.0.bias"][r, :, 0])
+        self.readout.weight.copy_(ours["readout.weight"][r])
+        self.readout.bias.copy_(ours["readout.bias"][r, :, 0])
         meshes = list(self.quantum.parameters())
         for mesh, angles in zip(meshes, ours["circuit.angles"][r], strict=True):
             mesh.copy_(angles)
