@@ -105,15 +105,21 @@ def judge_claims(results: Results) -> list[Judged]:
         If a claim contradicts itself (a published effect against the claimed direction).
     """
     study = results.study
-    differences = [_difference(results, claim) for claim in study.claims]
+    with_rows = [_with_rows(results, claim) for claim in study.claims]
+    differences = [
+        _difference(results, claim, rows)
+        for claim, rows in zip(study.claims, with_rows, strict=True)
+    ]
     cases = [
         _case(results, claim, difference)
         for claim, difference in zip(study.claims, differences, strict=True)
     ]
     verdicts = _family(results, cases)
     return [
-        Judged(claim, verdict, difference, _with_rows(results, claim))
-        for claim, verdict, difference in zip(study.claims, verdicts, differences, strict=True)
+        Judged(claim, verdict, difference, rows)
+        for claim, verdict, difference, rows in zip(
+            study.claims, verdicts, differences, with_rows, strict=True
+        )
     ]
 
 
@@ -136,7 +142,9 @@ def _pairs(results: Results, claim: Claim) -> pd.DataFrame:
     return pd.concat(columns, axis=1, join="inner").sort_index()
 
 
-def _difference(results: Results, claim: Claim) -> PairedDifference | None:
+def _difference(
+    results: Results, claim: Claim, rows: RowsAndRepetitions | None
+) -> PairedDifference | None:
     pairs = _pairs(results, claim)
     if claim.versus is None or pairs.empty:
         return None
@@ -147,8 +155,7 @@ def _difference(results: Results, claim: Claim) -> PairedDifference | None:
         alpha=results.study.alpha / len(results.study.claims),
         seed=_seed(results, claim),
     )
-    rows = _with_rows(results, claim) if results.shared_test else None
-    if rows is None or rows.interval is None:
+    if not results.shared_test or rows is None or rows.interval is None:
         return difference
     # Repetitions that share their test rows share their luck with them: the verdict speaks of new
     # rows, too.
