@@ -46,7 +46,7 @@ def write_all(docs: Path, results: Path) -> None:
 
 
 def _pages(results: Path) -> list[StudyPage]:
-    has_records = any(results.glob("*/*/records.jsonl"))
+    has_records = any(results.glob("*/*/*/records.jsonl"))
     return load_pages(results) if has_records else []
 
 

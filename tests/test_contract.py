@@ -17,7 +17,12 @@ def test_contract(check: Check, tmp_path: Path) -> None:
     check(tmp_path)
 
 
-PRINTED = [(q.arm, q.parameters) for q in get_study("qllm").quoted if q.arm and q.parameters]
+# Of the other arms the paper's numbers belong to settings that it does not name.
+PRINTED = [
+    (q.arm, q.parameters)
+    for q in get_study("qllm").quoted
+    if q.parameters and (q.arm == "mlp" or q.arm.endswith("-published"))
+]
 
 
 @pytest.mark.parametrize(("arm_name", "printed"), PRINTED)

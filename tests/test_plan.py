@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from qlmbench.errors import UserError
-from qlmbench.plan import IDENTITY_VERSION, Plan, Trial, make_plan
+from qlmbench.plan import IDENTITY_VERSION, Plan, Trial, make_plans
 from qlmbench.registry import get_study
-from qlmbench.spec import Selection, Split
+from qlmbench.spec import Selection, Split, Study
 
 GOLDEN = Trial(
     study="s",
@@ -67,7 +68,7 @@ def test_names_of_folders_do_not_change_the_identity(dataset: str, encoder: str)
 
 
 def smoke(**options: object) -> Plan:
-    return make_plan(get_study("qllm"), "smoke", **options)  # type: ignore[arg-type]
+    return make_plans(get_study("qllm"), "smoke", **options)[0]  # type: ignore[arg-type]
 
 
 def test_more_repetitions_keep_the_identities_of_the_first_ones() -> None:
@@ -92,9 +93,9 @@ def test_a_copied_data_folder_gives_the_same_trials(tmp_path: Path) -> None:
         (tmp_path / "a").mkdir(exist_ok=True)
         (tmp_path / "a" / f"{name}.tsv").write_text(text + "\n", encoding="utf-8")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    ids = [{t.id for t in smoke(data=str(tmp_path / n)).trials} for n in "ab"]
+    ids = [{t.id for t in smoke(data=[str(tmp_path / n)]).trials} for n in "ab"]
     assert ids[0] == ids[1]
-    assert smoke(data=str(tmp_path / "a")).run_name == "smoke-a"
+    assert smoke(data=[str(tmp_path / "a")]).run_name == "smoke-a"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,9 @@ def test_a_copied_data_folder_gives_the_same_trials(tmp_path: Path) -> None:
     [
         ({"arms": ("logrg",)}, "did you mean 'logreg'"),
         ({"repetitions": 0}, "0 repetitions"),
-        ({"data": "rotten-tomatos"}, "rotten-tomatos"),
+        ({"data": ["rotten-tomatos"]}, "rotten-tomatos"),
+        ({"data": ["sst=toy"]}, "no setting of this run uses the dataset 'sst'"),
+        ({"settings": ["few"]}, "unknown setting 'few'"),
         ({"encoder": "all-mpnet"}, "all-mpnet"),
     ],
 )
@@ -113,4 +116,109 @@ def test_what_is_not_known_is_named(options: dict[str, object], said: str) -> No
 
 def test_an_unknown_profile_is_named() -> None:
     with pytest.raises(UserError, match=r"unknown profile 'defalt'.*did you mean 'default'"):
-        make_plan(get_study("qllm"), "defalt")
+        make_plans(get_study("qllm"), "defalt")
+
+
+SPLIT = {"train": {"per_class": 2}, "validation": {"count": 2}, "test": {"rest": True}}
+SETTINGS = {
+    "name": "s",
+    "version": 1,
+    "summary": "S",
+    "paper": {"title": "T", "authors": "A", "year": 2025, "says": "S"},
+    "arms": [
+        {"name": "a", "kind": "baseline", "model": "x:Y", "params": {"epochs": 9}},
+        {"name": "b", "kind": "paper", "model": "x:Y", "params": {"epochs": 9}},
+    ],
+    "settings": {
+        "few": {"split": SPLIT},
+        "many": {"split": SPLIT, "arms": ["a"], "overrides": {"epochs": 4}, "repetitions": 5},
+        "other": {"split": SPLIT, "dataset": "vader-movies", "encoder_tuning": {"steps": 3}},
+    },
+    "profiles": {
+        "default": {
+            "dataset": "toy",
+            "encoder": "hashing",
+            "repetitions": 2,
+            "overrides": {"epochs": 7},
+            "settings": {"few": {}, "many": {"repetitions": 3}, "other": {}},
+        }
+    },
+}
+
+CLAIM = {"id": "c", "statement": "S", "arm": "b", "versus": "a", "source": "T"}
+
+
+def study(**changes: object) -> Study:
+    return Study.model_validate(SETTINGS | changes)
+
+
+def test_a_profile_runs_its_settings_each_in_a_folder_of_its_own() -> None:
+    plans = {plan.info.setting: plan for plan in make_plans(study(), "default")}
+    assert list(plans) == ["few", "many", "other"]
+    assert plans["few"].folder == Path("s/default/few")
+    assert len(plans["few"].trials) == 2 * 2
+    assert [t.arm for t in plans["many"].trials] == ["a"] * 3, "the profile's number of repetitions"
+    assert plans["few"].trials[0].params == {"epochs": 7}
+    assert plans["many"].trials[0].params == {"epochs": 4}, "a setting is closer than a profile"
+    assert plans["other"].info.dataset["name"] == "vader-movies"
+
+
+def test_a_setting_may_search_other_values_of_what_an_arm_tunes() -> None:
+    arms = [{"name": "a", "kind": "paper", "model": "x:Y", "tune": {"C": [1, 2], "lr": [3]}}]
+    settings = {"few": {"split": SPLIT}, "many": {"split": SPLIT, "tune": {"C": [5]}}}
+    profile = {"dataset": "toy", "encoder": "hashing", "repetitions": 2}
+    profiles = {"default": profile | {"settings": {"few": {}, "many": {}}}}
+    few, many = make_plans(study(arms=arms, settings=settings, profiles=profiles), "default")
+    assert few.trials[0].tune == {"C": [1, 2], "lr": [3]}
+    assert many.trials[0].tune == {"C": [5], "lr": [3]}
+    typo = settings | {"many": {"split": SPLIT, "tune": {"D": [5]}}}
+    with pytest.raises(ValidationError, match="setting 'many': no arm tunes the argument 'D'"):
+        study(arms=arms, settings=typo, profiles=profiles)
+
+
+def test_settings_and_arms_are_chosen_together() -> None:
+    assert [p.info.setting for p in make_plans(study(), "default", arms=["b"])] == ["few", "other"]
+    assert [p.info.setting for p in make_plans(study(), "default", settings=["m*"])] == ["many"]
+    with pytest.raises(UserError, match="no setting of profile 'default' runs b"):
+        make_plans(study(), "default", settings=["many"], arms=["b"])
+
+
+def test_equal_trials_of_two_settings_have_one_identity() -> None:
+    twice = SETTINGS["settings"] | {"again": {"split": SPLIT}}  # type: ignore[operator]
+    profile = SETTINGS["profiles"]["default"] | {"settings": {"few": {}, "again": {}}}  # type: ignore[index]
+    few, again = make_plans(study(settings=twice, profiles={"default": profile}), "default")
+    assert [t.id for t in few.trials] == [t.id for t in again.trials]
+
+
+def test_a_tuned_encoder_is_another_trial() -> None:
+    tuned = changed(encoder_tuning={"steps": 20})
+    assert tuned.id != GOLDEN.id
+    assert changed(encoder_tuning={"steps": 21}).id != tuned.id
+
+
+def test_a_named_dataset_is_replaced_wherever_it_is_used(tmp_path: Path) -> None:
+    rows = ["sentence\tlabel", *(f"sentence {i}\t{i % 2}" for i in range(40))]
+    (tmp_path / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    plans = make_plans(study(), "default", data=[f"vader-movies={tmp_path}"])
+    assert [plan.dataset for plan in plans] == ["toy", "toy", str(tmp_path)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"settings": {"few": {}}}, "profile 'default': 'many' is not a setting"),
+        ({"claims": [CLAIM | {"setting": "fwe"}]}, "claim 'c': 'fwe' is not.*mean 'few'"),
+        ({"claims": [CLAIM | {"versus_setting": "x"}]}, "claim 'c': 'x' is not a setting"),
+        (
+            {"settings": SETTINGS["settings"] | {"few": {"split": SPLIT, "arms": ["c"]}}},  # type: ignore[operator]
+            "setting 'few': no arm is called 'c'",
+        ),
+        (
+            {"settings": SETTINGS["settings"] | {"few": {}}},  # type: ignore[operator]
+            "setting 'few': no split is given",
+        ),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused(changes: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        study(**changes)

@@ -8,13 +8,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.data.tiny_models import write_model
 
 from qlmbench.errors import UserError
 from qlmbench.experiment import choose, configurations
-from qlmbench.plan import Plan, make_plan
+from qlmbench.packing import count_classes, unpack_classes, unpack_rows
+from qlmbench.plan import Plan, make_plans
 from qlmbench.registry import get_study
-from qlmbench.run import missing_trials, run_plan
+from qlmbench.run import missing_trials, prepare, run_plan
 from qlmbench.store import Store
 
 STUDY = """
@@ -72,7 +75,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     folder.mkdir(parents=True)
     (folder / "study.toml").write_text(STUDY.format(name="tiny"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    return make_plan(get_study("tiny"), "smoke")
+    return make_plans(get_study("tiny"), "smoke")[0]
 
 
 def silent(_: str) -> None:
@@ -112,17 +115,18 @@ def test_arms_of_a_repetition_share_their_rows(plan: Plan, tmp_path: Path) -> No
     assert len(splits) == 3
     assert len({s.digest for s in splits.values()}) == 3
     predictions = store.predictions()
-    lengths = {len(predictions[r.id].test) for r in store.records()}
+    lengths = {count_classes(predictions[r.id].test) for r in store.records()}
     assert lengths == {30}
+    assert {len(unpack_rows(s.test_rows)) for s in splits.values()} == {30}
 
 
 def test_a_metric_can_be_computed_from_what_is_stored(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path / "r")
     run(plan, store)
     for record in store.records():
-        truth = store.splits()[record.repetition].test
-        predicted = store.predictions()[record.id].test
-        accuracy = sum(a == b for a, b in zip(truth, predicted, strict=True)) / len(truth)
+        truth = unpack_classes(store.splits()[record.repetition].test)
+        predicted = unpack_classes(store.predictions()[record.id].test)
+        accuracy = float((truth == predicted).mean())
         assert record.metrics["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
@@ -155,7 +159,7 @@ def test_a_record_of_another_version_of_the_study_does_not_count(
     store = Store(tmp_path / "r")
     run(plan, store)
     newer = plan.study.model_copy(update={"version": 2})
-    assert len(missing_trials(make_plan(newer, "smoke"), store, "only-missing")) == 12
+    assert len(missing_trials(make_plans(newer, "smoke")[0], store, "only-missing")) == 12
 
 
 def test_two_runs_at_once_on_one_store_do_no_harm(plan: Plan, tmp_path: Path) -> None:
@@ -167,7 +171,7 @@ def test_two_runs_at_once_on_one_store_do_no_harm(plan: Plan, tmp_path: Path) ->
         for _ in range(2)
     ]
     assert [process.wait() for process in both] == [1, 1], "one arm always fails"
-    store = Store(tmp_path / "r" / "tiny" / "smoke")
+    store = Store(tmp_path / "r" / plan.folder)
     alone = Store(tmp_path / "alone")
     run(plan, alone)
     metrics = {r.id: r.metrics for r in store.records()}
@@ -187,7 +191,7 @@ def test_kill_9_in_mid_run_loses_nothing_and_the_next_run_finishes(
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    store = Store(tmp_path / "r" / "tiny" / "smoke")
+    store = Store(tmp_path / "r" / plan.folder)
     kept = {r.id: r.finished for r in store.records()}
     assert len(kept) >= 3
     finished, failed = run(plan, store)
@@ -222,7 +226,7 @@ def test_a_trial_without_its_predictions_or_labels_runs_again(
 
 def test_a_failed_start_leaves_no_run_behind(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1000"):
-        run(make_plan(plan.study, "default"), Store(tmp_path / "r"))
+        run(make_plans(plan.study, "default")[0], Store(tmp_path / "r"))
     assert not (tmp_path / "r").exists()
 
 
@@ -240,3 +244,71 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
         run(plan, store)
     assert len(store.records()) == 2
     assert not list((tmp_path / "r").rglob("*.part"))
+
+
+TUNED = """
+[settings.frozen]
+[settings.tuned]
+encoder_tuning = {{ steps = 2, learning_rate = 1e-3 }}
+[profiles.tuned]
+dataset = "toy"
+encoder = "{encoder}"
+repetitions = 2
+arms = ["logreg"]
+settings = {{ frozen = {{}}, tuned = {{}} }}
+[profiles.tuned.split]
+train = {{ per_class = 4 }}
+validation = {{ count = 6 }}
+test = {{ count = 20 }}
+"""
+
+
+def test_a_tuned_encoder_meets_the_rows_of_the_frozen_one_and_other_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = write_model(tmp_path / "encoder")
+    monkeypatch.setenv("QLMBENCH_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "reproductions" / "tiny"
+    folder.mkdir(parents=True)
+    text = STUDY.format(name="tiny") + TUNED.format(encoder=encoder)
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    plans = make_plans(get_study("tiny"), "tuned")
+    frozen, tuned = (prepare(plan, [0, 1], lambda _: None) for plan in plans)
+    for r in (0, 1):
+        assert frozen[r].split == tuned[r].split, "the same rows, in the same order"
+        assert not np.allclose(frozen[r].role("test")[0], tuned[r].role("test")[0])
+    again = prepare(plans[1], [1, 0], lambda _: None, jobs=2)
+    assert np.array_equal(again[1].role("train")[0], tuned[1].role("train")[0])
+
+
+CONDITIONS = """
+[[arms]]
+name = "photonic"
+kind = "paper"
+model = "qlmbench.models.photonic:PhotonicClassifier"
+params = { n_modes = 2, epochs = 2 }
+evaluate = { shots = [1, 100000], indistinguishability = [0.0] }
+"""
+
+
+def test_a_trained_model_is_also_scored_under_other_conditions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = STUDY.format(name="tiny") + CONDITIONS
+    folder = tmp_path / "reproductions" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "study.toml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    plan = make_plans(get_study("tiny"), "smoke", arms=["photonic"])[0]
+    store = Store(tmp_path / "r")
+    run(plan, store)
+    scored = store.conditions()
+    assert set(scored) == {record.id for record in store.records()}
+    for row in scored.values():
+        assert [(c.name, c.value) for c in row.rows] == [
+            ("shots", 1),
+            ("shots", 100000),
+            ("indistinguishability", 0.0),
+        ]
+        assert all(0 <= c.metrics["test_accuracy"] <= 1 for c in row.rows)

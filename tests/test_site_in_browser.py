@@ -120,13 +120,13 @@ def test_results_pages_show_tables_and_figures(
     browser: Any, address: str, html: Path, mode: str
 ) -> None:
     """Every figure of the chosen palette has loaded and is seen; tables have rows."""
-    pages = [path.stem for path in (html / "results").glob("*.html") if path.stem != "index"]
+    pages = [page for page in _pages(html) if page.startswith("results/") and "index" not in page]
     if not pages:
         pytest.skip("no study has committed results")
     context = browser.new_context(viewport={"width": WIDE, "height": 900}, color_scheme=mode)
     page = context.new_page()
     for name in pages:
-        page.goto(f"{address}/results/{name}.html")
+        page.goto(f"{address}/{name}")
         shown = page.locator(f"article img.only-{mode}")
         assert shown.count() > 0
         for i in range(shown.count()):

@@ -20,8 +20,6 @@ from qlmbench.records import (
     Predictions,
     Record,
     SplitLabels,
-    pack_classes,
-    unpack_classes,
 )
 from qlmbench.store import Store, seal, unseal
 
@@ -208,8 +206,3 @@ def test_two_writers_on_one_store_do_no_harm(tmp_path: Path) -> None:
 def test_sealed_text_is_unsealed_unchanged(text: str) -> None:
     body = json.dumps({"text": text})
     assert unseal(seal(body)) == body
-
-
-@given(st.lists(st.integers(0, 200), max_size=30))
-def test_packed_classes_are_read_back(classes: list[int]) -> None:
-    assert unpack_classes(pack_classes(classes)) == classes

@@ -87,10 +87,17 @@ def _plan_options(command: F) -> F:
             "--repetitions", type=int, help="Number of repetitions.  [default: profile's]"
         ),
         click.option(
+            "--setting",
+            "settings",
+            multiple=True,
+            help="Only this setting; a name or a pattern such as 'size-*'. May be given often.",
+        ),
+        click.option(
             "--data",
-            metavar="NAME|DIR",
-            help="A dataset, or a folder with train.tsv (sentence, label), "
-            "validation.tsv, test.tsv.  [default: profile's]",
+            metavar="[NAME=]DIR",
+            multiple=True,
+            help="A dataset, or a folder with train.tsv (sentence, label), validation.tsv, "
+            "test.tsv, instead of the profile's dataset; with NAME, instead of that dataset.",
         ),
         click.option(
             "--encoder",
@@ -162,25 +169,31 @@ def _describe(study: Study) -> str:
     for name, profile in study.profiles.items():
         n = profile.repetitions
         lines.append(f"  {name:<28} {profile.dataset}, {profile.encoder}, {n} repetitions")
+        lines += [
+            f"    {setting:<26} {protocol.title}"
+            for setting, protocol in study.protocols(name).items()
+            if profile.settings
+        ]
     lines += ["", "Deviations from the paper, and choices where it is silent"]
     lines += [f"  {d.what} ({d.why})" for d in study.deviations]
     return "\n".join(lines)
 
 
-def _plan_and_store(study: str, options: dict[str, Any]) -> tuple[Plan, Store]:
-    from qlmbench.plan import make_plan
+def _plans_and_stores(study: str, options: dict[str, Any]) -> list[tuple[Plan, Store]]:
+    from qlmbench.plan import make_plans
     from qlmbench.registry import get_study
     from qlmbench.store import Store
 
-    plan = make_plan(
+    plans = make_plans(
         get_study(study),
         options["profile"],
+        settings=options["settings"],
         arms=options["arms"],
         repetitions=options["repetitions"],
         data=options["data"],
         encoder=options["encoder"],
     )
-    return plan, Store(options["results"] / study / plan.run_name)
+    return [(plan, Store(options["results"] / plan.folder)) for plan in plans]
 
 
 @main.command("plan")
@@ -190,10 +203,11 @@ def plan_command(study: str, **options: Any) -> None:
     """Show what a run would do, what is done, and how long it should take."""
     from qlmbench.status import plan_lines
 
-    plan, store = _plan_and_store(study, options)
-    for line in plan_lines(plan, store):
+    plans = _plans_and_stores(study, options)
+    for line in plan_lines(plans):
         click.echo(line)
-    _warn(store.problems)
+    for _, store in plans:
+        _warn(store.problems)
 
 
 @main.command()
@@ -213,39 +227,44 @@ def run(study: str, jobs: int | None, overwrite: str, quiet: bool, **options: An
 
     Stopping it loses no finished trial; running it again goes on where it stopped.
     """
-    from qlmbench.run import run_plan
+    from qlmbench.run import run_plans
 
-    plan, store = _plan_and_store(study, options)
+    plans = _plans_and_stores(study, options)
     say: Callable[[str], None] = (lambda _: None) if quiet else _say
-    done = run_plan(
-        plan,
-        store,
+    done = run_plans(
+        plans,
         jobs=jobs or os.cpu_count() or 1,
         overwrite=cast("OverwritePolicy", overwrite),
         say=say,
     )
     _warn(done.problems)
-    _print_results(plan, store)
+    folder = options["results"] / study / plans[0][0].run_name
+    _print_results(plans[0][0].study, folder)
     say(
         f"{done.already_done} trials were there, {done.finished} finished, {done.failed} failed "
-        f"in {done.seconds:.0f} s; records in {store.folder}"
+        f"in {done.seconds:.0f} s; records in {folder}"
     )
     if done.failed:
-        for record in store.failures()[:5]:
-            click.echo(
-                f"failed: {record.arm}, repetition {record.repetition}: {record.error}", err=True
-            )
+        for line in [line for _, store in plans for line in _failed(store)][:5]:
+            click.echo(line, err=True)
         sys.exit(1)
 
 
-def _print_results(plan: Plan, store: Store) -> None:
-    """Print the comparison and the verdicts of what is in the store."""
-    if not store.folder.exists():
+def _failed(store: Store) -> list[str]:
+    return [
+        f"failed: {record.arm}, repetition {record.repetition}: {record.error}"
+        for record in store.failures()
+    ]
+
+
+def _print_results(study: Study, folder: Path) -> None:
+    """Print the comparison and the verdicts of what is in a run's folder."""
+    if not folder.exists():
         click.echo("no records yet")
         return
     from qlmbench.report import terminal_summary
 
-    click.echo(terminal_summary(plan.study, store.folder))
+    click.echo(terminal_summary(study, folder))
 
 
 @main.command()
@@ -319,14 +338,18 @@ def compare(a: Path, b: Path, tolerance: float) -> None:
     show_default=True,
 )
 @click.option("--run", "run_name", default="default", show_default=True, help="Which run.")
+@click.option("--setting", help="Which of its settings.  [default: the first one]")
 @click.option("--format", "kind", type=click.Choice(["csv", "latex", "json"]), default="csv")
 @click.option("--what", type=click.Choice(["comparison", "records", "claims"]), default="records")
-def export(study: str, results: Path, run_name: str, kind: str, what: str) -> None:
+def export(
+    study: str, results: Path, run_name: str, setting: str | None, kind: str, what: str
+) -> None:
     """Print a table of a run as CSV, JSON or LaTeX."""
     from qlmbench.registry import get_study
     from qlmbench.report import export_table
 
-    click.echo(export_table(get_study(study), results / study / run_name, what, kind), nl=False)
+    folder = results / study / run_name
+    click.echo(export_table(get_study(study), folder, setting, what, kind), nl=False)
 
 
 @main.command()

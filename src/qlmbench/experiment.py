@@ -21,9 +21,12 @@ from qlmbench.errors import UserError
 from qlmbench.metrics import classification_metrics
 from qlmbench.models.parameters import count_parameters
 from qlmbench.models.stacked import StackedClassifier
+from qlmbench.packing import pack_classes
 from qlmbench.plan import Trial
 from qlmbench.provenance import environment, environment_id
 from qlmbench.records import (
+    Condition,
+    Conditions,
     Cost,
     Curves,
     Outcome,
@@ -31,7 +34,6 @@ from qlmbench.records import (
     Record,
     SplitLabels,
     Tuning,
-    pack_classes,
 )
 from qlmbench.registry import model_class
 from qlmbench.seeding import seed_for
@@ -48,13 +50,22 @@ MAX_STACK = 60
 
 @dataclass(frozen=True)
 class RepetitionData:
-    """Features and class indices of one repetition, equal for every arm."""
+    """Features and class indices of one repetition, equal for every arm.
 
-    train: Rows
-    validation: Rows
-    test: Rows
+    Repetitions share one table of features: a copy for each would be gigabytes.
+    """
+
+    features: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    places: dict[str, IntArray]
+    """By role: where its rows stand in the table."""
+    labels: dict[str, IntArray]
+    """By role: class indices."""
     split: SplitLabels
     n_classes: int
+
+    def role(self, name: str) -> Rows:
+        """Return features, in double precision, and class indices of a role."""
+        return self.features[self.places[name]].astype(np.float64), self.labels[name]
 
 
 @dataclass
@@ -115,9 +126,10 @@ def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Ou
 def _fit_and_score(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Outcome]:
     train = {t.repetition: _training_rows(t, data[t.repetition]) for t in trials}
     configs = configurations(trials[0].tune)
+    validation = {t.repetition: data[t.repetition].role("validation") for t in trials}
     by_trial = [[_Candidate(_make(t, config), config) for config in configs] for t in trials]
     flat = [
-        (candidate, train[t.repetition], data[t.repetition].validation)
+        (candidate, train[t.repetition], validation[t.repetition])
         for t, candidates in zip(trials, by_trial, strict=True)
         for candidate in candidates
     ]
@@ -135,7 +147,7 @@ def configurations(grid: dict[str, list[Scalar]]) -> list[Config]:
 
 
 def _training_rows(trial: Trial, data: RepetitionData) -> Rows:
-    X, y = data.train
+    X, y = data.role("train")
     if not trial.shuffle_labels:
         return X, y
     seed = seed_for("labels", repetition=trial.repetition, digest=data.split.digest)
@@ -218,12 +230,13 @@ def _outcome(
     model, n_classes = best.model, data.n_classes
     metrics: dict[str, float] = {}
     predicted: dict[str, str] = {}
-    for role, (X, y) in (("train", train), ("validation", data.validation), ("test", data.test)):
+    test = data.role("test")
+    for role, (X, y) in (("train", train), ("validation", data.role("validation")), ("test", test)):
         classes, probabilities = _predict(model, X)
         metrics |= classification_metrics(role, y, classes, probabilities, n_classes)
         predicted[role] = pack_classes(classes.tolist())
     if hasattr(model, "diagnostics"):
-        metrics |= model.diagnostics(data.test[0])
+        metrics |= model.diagnostics(test[0])
     cost = model.hardware_cost(len(train[1])) if hasattr(model, "hardware_cost") else None
     if cost is not None:  # the search is part of the price
         n = len(candidates)
@@ -245,8 +258,23 @@ def _outcome(
         ),
         curves=_curves(trial.id, model),
         tuning=_tuning(trial.id, candidates),
+        conditions=_conditions(trial, model, test, n_classes),
         split=data.split,
     )
+
+
+def _conditions(trial: Trial, model: Any, test: Rows, n_classes: int) -> Conditions | None:
+    """Score the trained model under conditions that it was not trained under, one at a time."""
+    if not trial.evaluate:
+        return None
+    rows = []
+    for name, values in trial.evaluate.items():
+        for value in values:
+            classes, probabilities = _predict(model.under(**{name: value}), test[0])
+            metrics = classification_metrics("test", test[1], classes, probabilities, n_classes)
+            rounded = {metric: _round(number) for metric, number in metrics.items()}
+            rows.append(Condition(name=name, value=value, metrics=rounded))
+    return Conditions(id=trial.id, rows=rows)
 
 
 def _curves(trial_id: str, model: Any) -> Curves | None:

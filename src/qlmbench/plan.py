@@ -14,7 +14,17 @@ from qlmbench.data.datasets import dataset_identity
 from qlmbench.data.encoders import encoder_identity
 from qlmbench.errors import UserError
 from qlmbench.records import RunInfo
-from qlmbench.spec import Arm, Profile, Scalar, Spec, Split, Study, Value, unknown
+from qlmbench.spec import (
+    Arm,
+    EncoderTuning,
+    Protocol,
+    Scalar,
+    Spec,
+    Split,
+    Study,
+    Value,
+    unknown,
+)
 
 IDENTITY_VERSION = 1
 """Raised when the harness changes what a record means; a test pins one golden id per version."""
@@ -29,11 +39,15 @@ class Trial(Spec):
     model: str
     params: dict[str, Value]
     tune: dict[str, list[Scalar]]
+    evaluate: dict[str, list[Scalar]] | None = None
+    """Conditions that the trained model is also scored under."""
     shuffle_labels: bool
     dataset: dict[str, str]
     """Identity of the dataset: name and content hash."""
     encoder: dict[str, str]
     """Identity of the encoder: name, weights hash, settings."""
+    encoder_tuning: EncoderTuning | None = None
+    """How the encoder is tuned on the training rows; None for a frozen one."""
     split: Split
     repetition: int
 
@@ -41,8 +55,8 @@ class Trial(Spec):
     def id(self) -> str:
         """Hash of what changes the outcome, and of nothing else.
 
-        The profile's name, the number of jobs, the order, a folder's name and the total number of
-        repetitions do not enter; names of datasets and encoders do not either, their content does.
+        Names of profile and setting, the number of jobs, the order, a folder's name and the total
+        number of repetitions do not enter; of datasets and encoders the content does, not the name.
         """
         payload = self.model_dump(mode="json", exclude_none=True)
         payload["identity"] = IDENTITY_VERSION
@@ -61,11 +75,13 @@ class Trial(Spec):
 
 @dataclass(frozen=True)
 class Plan:
-    """The trials of one run, in a fixed order, and the folder name they are stored under."""
+    """The trials of one setting, in a fixed order, and the folder that they are stored under."""
 
     study: Study
     run_name: str
+    """``<profile>``, then what the user put in place of its data and encoder."""
     info: RunInfo
+    protocol: Protocol
     dataset: str
     """Name or folder that the dataset is loaded by."""
     encoder: str
@@ -73,81 +89,101 @@ class Plan:
     arms: tuple[Arm, ...]
     trials: tuple[Trial, ...]
 
+    @property
+    def folder(self) -> Path:
+        """Where its records lie, below the folder of all results."""
+        return Path(self.study.name) / self.run_name / self.info.setting
 
-def make_plan(
+
+def make_plans(
     study: Study,
-    profile_name: str,
+    profile: str,
     *,
-    arms: tuple[str, ...] = (),
+    settings: Sequence[str] = (),
+    arms: Sequence[str] = (),
     repetitions: int | None = None,
-    data: str | None = None,
+    data: Sequence[str] = (),
     encoder: str | None = None,
-) -> Plan:
-    """List the trials of a run.
+) -> list[Plan]:
+    """List the trials of a run, setting by setting.
 
     Parameters
     ----------
     study : Study
         The study.
-    profile_name : str
+    profile : str
         Name of one of its profiles.
-    arms : tuple of str, optional
-        Names or shell patterns; default all arms of the profile.
+    settings : sequence of str, optional
+        Names or shell patterns; default all settings of the profile.
+    arms : sequence of str, optional
+        Names or shell patterns; default all arms of each setting.
     repetitions : int, optional
         Number of repetitions instead of the profile's.
-    data : str, optional
-        A registered dataset or a local folder instead of the profile's dataset.
+    data : sequence of str, optional
+        A registered dataset or a local folder instead of the profile's dataset; or
+        ``NAME=FOLDER``, a folder instead of the dataset NAME wherever a setting uses that.
     encoder : str, optional
         A registered encoder or a local folder instead of the profile's encoder.
 
     Returns
     -------
-    Plan
+    list of Plan
+        One a setting; settings that run none of the arms are left out.
 
     Raises
     ------
     UserError
-        If the profile, an arm, the dataset or the encoder is not known.
+        If the profile, a setting, an arm, the dataset or the encoder is not known.
     """
-    profile = study.profile(profile_name)
-    chosen = _choose(study, profile, arms)
-    n = profile.repetitions if repetitions is None else repetitions
-    if n < 1:
-        raise UserError(f"{n} repetitions asked for", expected="at least 1")
-    changed = [Path(name).name for name in (data, encoder) if name is not None]
-    dataset = profile.dataset if data is None else data
-    encoder = profile.encoder if encoder is None else encoder
-    info = RunInfo(
-        profile=profile_name, dataset=dataset_identity(dataset), encoder=encoder_identity(encoder)
-    )
-    return Plan(
-        study=study,
-        run_name="-".join([profile_name, *changed]),
-        info=info,
-        dataset=dataset,
-        encoder=encoder,
-        arms=tuple(chosen),
-        trials=tuple(make_trials(study, info, chosen, n)),
-    )
+    if repetitions is not None and repetitions < 1:
+        raise UserError(f"{repetitions} repetitions asked for", expected="at least 1")
+    protocols = _chosen_settings(study, profile, settings)
+    _must_match(study, arms)
+    datasets = _replaced_data(study.profile(profile).dataset, protocols, data)
+    changed = [Path(name).name for name in (*datasets.values(), encoder) if name is not None]
+    run_name = "-".join([profile, *changed])
+    plans = []
+    for protocol in protocols:
+        dataset = datasets.get(protocol.dataset, protocol.dataset)
+        own = protocol.encoder != study.profile(profile).encoder
+        named = protocol.encoder if encoder is None or own else encoder
+        chosen = _chosen_arms(study, protocol, arms)
+        if not chosen:
+            continue
+        info = RunInfo(
+            profile=profile,
+            setting=protocol.setting,
+            dataset=dataset_identity(dataset),
+            encoder=encoder_identity(named),
+        )
+        n = protocol.repetitions if repetitions is None else repetitions
+        trials = tuple(make_trials(study, info, chosen, n))
+        plans.append(Plan(study, run_name, info, protocol, dataset, named, tuple(chosen), trials))
+    if not plans:
+        raise UserError(
+            f"no setting of profile {profile!r} runs {', '.join(arms)}",
+            do=f"see 'qlmbench show {study.name}' for the settings and their arms",
+        )
+    return plans
 
 
 def make_trials(
     study: Study, info: RunInfo, arms: Sequence[Arm], repetitions: int
 ) -> Iterator[Trial]:
-    """Make the trials of some arms, arm by arm.
+    """Make the trials of some arms in one setting, arm by arm.
 
     Parameters
     ----------
     study : Study
         Its declaration as it is now.
     info : RunInfo
-        Profile, dataset and encoder of the run.
+        Profile, setting, dataset and encoder.
     arms : sequence of Arm
         Which arms.
     repetitions : int
         How many repetitions of each.
     """
-    profile = study.profile(info.profile)
+    protocol = study.protocol(info.profile, info.setting)
     for arm in arms:
         for repetition in range(repetitions):
             yield Trial(
@@ -155,31 +191,75 @@ def make_trials(
                 study_version=study.version,
                 arm=arm.name,
                 model=arm.model,
-                params=_params(arm, profile),
-                tune=arm.tune if profile.tune else {},
+                params=_params(arm, protocol),
+                tune=_grid(arm, protocol),
+                evaluate=arm.evaluate or None,
                 shuffle_labels=arm.shuffle_labels,
                 dataset=info.dataset,
                 encoder=info.encoder,
-                split=profile.split,
+                encoder_tuning=protocol.encoder_tuning,
+                split=protocol.split,
                 repetition=repetition,
             )
 
 
-def _choose(study: Study, profile: Profile, patterns: tuple[str, ...]) -> list[Arm]:
-    """Select the profile's arms, then of these the ones that the user asked for."""
+def _chosen_settings(study: Study, profile: str, patterns: Sequence[str]) -> list[Protocol]:
+    protocols = study.protocols(profile)
+    for pattern in patterns:
+        if not fnmatch.filter(protocols, pattern):
+            where = f"profile {profile!r} of study {study.name!r}"
+            raise unknown("setting", pattern, list(protocols), where)
+    return [protocols[name] for name in protocols if _matches(name, patterns)]
+
+
+def _must_match(study: Study, patterns: Sequence[str]) -> None:
     names = [arm.name for arm in study.arms]
-    for wanted in (tuple(profile.arms), patterns):
-        for pattern in wanted:
-            if not fnmatch.filter(names, pattern):
-                raise unknown("arm", pattern, names, f"study {study.name!r}")
-        if wanted:
-            names = [n for n in names if any(fnmatch.fnmatch(n, p) for p in wanted)]
-    return [study.arm(name) for name in names]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise unknown("arm", pattern, names, f"study {study.name!r}")
 
 
-def _params(arm: Arm, profile: Profile) -> dict[str, Value]:
-    """Parameters of the arm under the profile: its own, overridden; grid keys at first value."""
+def _chosen_arms(study: Study, protocol: Protocol, patterns: Sequence[str]) -> list[Arm]:
+    """Select the setting's arms, then of these the ones that the user asked for."""
+    return [
+        arm
+        for arm in study.arms
+        if _matches(arm.name, protocol.arms) and _matches(arm.name, patterns)
+    ]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _replaced_data(
+    default: str, protocols: Sequence[Protocol], data: Sequence[str]
+) -> dict[str, str]:
+    """Read ``--data``: what stands in for which dataset."""
+    used = {protocol.dataset for protocol in protocols}
+    replaced = {}
+    for given in data:
+        name, equals, folder = given.partition("=")
+        name, folder = (name, folder) if equals else (default, given)
+        if name not in used:
+            raise UserError(
+                f"--data {given}: no setting of this run uses the dataset {name!r}",
+                expected="one of " + ", ".join(sorted(used)),
+            )
+        replaced[name] = folder
+    return replaced
+
+
+def _grid(arm: Arm, protocol: Protocol) -> dict[str, list[Scalar]]:
+    """Grid of the arm in the setting: its own arguments, the setting's values where it has some."""
+    if not protocol.tune:
+        return {}
+    return {key: protocol.grid.get(key, values) for key, values in arm.tune.items()}
+
+
+def _params(arm: Arm, protocol: Protocol) -> dict[str, Value]:
+    """Parameters of the arm in the setting: its own, overridden; grid keys at first value."""
     params = dict(arm.params)
-    if not profile.tune:
+    if not protocol.tune:
         params |= {key: values[0] for key, values in arm.tune.items()}
-    return params | {k: v for k, v in profile.overrides.items() if k in params}
+    return params | {k: v for k, v in protocol.overrides.items() if k in params}

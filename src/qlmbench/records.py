@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from qlmbench.spec import Scalar
-
-ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Entry(BaseModel):
@@ -29,6 +26,8 @@ class Parameters(Entry):
     """Rank of the Jacobian of the outputs to the parameters at a random point."""
     dead: int = 0
     """Parameters that no output depends on."""
+    dead_classical: int = 0
+    """How many of these stand outside the circuit."""
     dead_in: dict[str, int] = {}
     """Where they are: number by name of the parameter tensor."""
 
@@ -77,7 +76,7 @@ class Record(Entry):
 
 
 class Predictions(Entry):
-    """Predicted classes of a trial, one character a row of the split."""
+    """Predicted classes of a trial, row by row of the split; see `qlmbench.packing`."""
 
     id: str
     validation: str
@@ -101,6 +100,23 @@ class Tuning(Entry):
     validation_loss: list[float]
 
 
+class Condition(Entry):
+    """How a trained model did under one condition that it was not trained under."""
+
+    name: str
+    """The argument that was changed."""
+    value: Scalar
+    """Its value."""
+    metrics: dict[str, float]
+
+
+class Conditions(Entry):
+    """Every condition that a trained model was also scored under."""
+
+    id: str
+    rows: list[Condition]
+
+
 class SplitLabels(Entry):
     """True labels of a repetition, so that a metric can be added without training again."""
 
@@ -112,12 +128,15 @@ class SplitLabels(Entry):
     n_train: int
     validation: str
     test: str
+    test_rows: str = ""
+    """Which rows of the dataset, all parts counted through, are the test rows, in order."""
 
 
 class RunInfo(Entry):
-    """What all trials of a run share; with the study, it gives the identity of each of them."""
+    """What all trials of a folder share; with the study, it gives the identity of each of them."""
 
     profile: str
+    setting: str
     dataset: dict[str, str]
     """Identity of the dataset: name and content hash."""
     encoder: dict[str, str]
@@ -131,19 +150,6 @@ class Outcome(Entry):
     predictions: Predictions | None = None
     curves: Curves | None = None
     tuning: Tuning | None = None
+    conditions: Conditions | None = None
     split: SplitLabels | None = None
     environment: dict[str, str] = {}
-
-
-def pack_classes(indices: Sequence[int]) -> str:
-    """Write class indices as one character each (above 62 classes: each with a comma)."""
-    if all(i < len(ALPHABET) for i in indices):
-        return "".join(ALPHABET[i] for i in indices)
-    return "".join(f"{i}," for i in indices)
-
-
-def unpack_classes(text: str) -> list[int]:
-    """Read what `pack_classes` wrote."""
-    if "," in text:
-        return [int(part) for part in text.removesuffix(",").split(",")]
-    return [ALPHABET.index(char) for char in text]

@@ -8,20 +8,27 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from qlmbench.packing import pack_classes, pack_rows
 from qlmbench.plan import Plan, Trial
-from qlmbench.records import Outcome, SplitLabels, pack_classes
+from qlmbench.records import Outcome, SplitLabels
 from qlmbench.seeding import seed_for
 from qlmbench.spec import OverwritePolicy
 from qlmbench.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from qlmbench.data.datasets import Dataset
     from qlmbench.data.splits import Rows
     from qlmbench.experiment import RepetitionData
+    from qlmbench.spec import EncoderTuning
 
 Say = Callable[[str], None]
+Data = dict[int, "RepetitionData"]
+"""Data by repetition."""
 
 
 @dataclass
@@ -58,10 +65,30 @@ def missing_trials(plan: Plan, store: Store, overwrite: OverwritePolicy) -> list
     return [trial for trial in plan.trials if trial.id not in known]
 
 
+def run_plans(
+    plans: Sequence[tuple[Plan, Store]], *, jobs: int, overwrite: OverwritePolicy, say: Say
+) -> Summary:
+    """Run what is missing of several settings, one after the other; see `run_plan`."""
+    total = Summary()
+    for plan, store in plans:
+        setting = plan.info.setting
+
+        def tell(line: str, setting: str = setting) -> None:
+            say(f"{setting}: {line}" if len(plans) > 1 else line)
+
+        done = run_plan(plan, store, jobs=jobs, overwrite=overwrite, say=tell)
+        total.finished += done.finished
+        total.failed += done.failed
+        total.already_done += done.already_done
+        total.seconds += done.seconds
+        total.problems += done.problems
+    return total
+
+
 def run_plan(
     plan: Plan, store: Store, *, jobs: int, overwrite: OverwritePolicy, say: Say
 ) -> Summary:
-    """Run what is missing of a plan.
+    """Run what is missing of one setting.
 
     Parameters
     ----------
@@ -86,7 +113,7 @@ def run_plan(
     summary = Summary(already_done=len(plan.trials) - len(todo))
     if todo:
         store.check_writable()
-        data = prepare(plan, sorted({t.repetition for t in todo}), say)
+        data = prepare(plan, sorted({t.repetition for t in todo}), say, jobs)
         try:
             store.save_info(plan.info)
             try:
@@ -105,7 +132,7 @@ def run_plan(
 
 
 def _outcomes(
-    todo: list[Trial], data: dict[int, RepetitionData], store: Store, jobs: int, say: Say
+    todo: list[Trial], data: Data, store: Store, jobs: int, say: Say
 ) -> Iterator[Outcome]:
     """Run the jobs, in this process or in several, and yield outcomes that are already saved."""
     work = _jobs(todo)
@@ -122,7 +149,7 @@ def _outcomes(
         yield from outcomes
 
 
-def _work(trials: Sequence[Trial], data: dict[int, RepetitionData], store: Store) -> list[Outcome]:
+def _work(trials: Sequence[Trial], data: Data, store: Store) -> list[Outcome]:
     from qlmbench.experiment import run_job
 
     outcomes = run_job(trials, data)
@@ -139,7 +166,7 @@ def _jobs(todo: Sequence[Trial]) -> list[list[Trial]]:
     return list(groups.values())
 
 
-def prepare(plan: Plan, repetitions: Sequence[int], say: Say) -> dict[int, RepetitionData]:
+def prepare(plan: Plan, repetitions: Sequence[int], say: Say, jobs: int = 1) -> Data:
     """Draw the rows of repetitions and encode the texts they hold.
 
     Parameters
@@ -150,46 +177,96 @@ def prepare(plan: Plan, repetitions: Sequence[int], say: Say) -> dict[int, Repet
         Which repetitions.
     say : callable
         Receives lines of progress.
+    jobs : int
+        Processes for tuning encoders, where the setting asks for that.
 
     Returns
     -------
     dict of int to RepetitionData
     """
-    import numpy as np
-
     from qlmbench.data.datasets import load_dataset
     from qlmbench.data.encoders import encode
-    from qlmbench.data.splits import draw, select
-    from qlmbench.experiment import RepetitionData
+    from qlmbench.data.splits import draw
 
     progress = _throttled(say)
     dataset = load_dataset(plan.dataset, progress=progress)
-    split = plan.trials[0].split
+    split = plan.protocol.split
     drawn = {
         r: draw(dataset, split, seed_for("data", dataset=dataset.sha256, repetition=r))
         for r in repetitions
     }
+    tuning = plan.protocol.encoder_tuning
+    if tuning is not None:
+        return _tuned(plan, tuning, dataset, drawn, say, jobs)
     texts = sorted({text for rows in drawn.values() for text in _texts(dataset, rows)})
     features = encode(plan.encoder, texts, progress=progress, jobs=os.cpu_count() or 1)
     index = {text: i for i, text in enumerate(texts)}
+    return {r: _repetition(r, dataset, rows, index, features) for r, rows in drawn.items()}
 
-    def role(keys: Sequence[tuple[str, int]]) -> tuple[Any, Any]:
-        chosen, y = select(dataset, keys)
-        return features[[index[text] for text in chosen]].astype(np.float64), y
 
-    result = {}
-    for r, rows in drawn.items():
-        train, validation, test = role(rows.train), role(rows.validation), role(rows.test)
-        labels = SplitLabels(
-            repetition=r,
-            digest=rows.digest,
-            test_digest=rows.test_digest,
-            n_train=len(train[1]),
-            validation=pack_classes(validation[1].tolist()),
-            test=pack_classes(test[1].tolist()),
-        )
-        result[r] = RepetitionData(train, validation, test, labels, len(dataset.classes))
-    return result
+def _tuned(
+    plan: Plan,
+    tuning: EncoderTuning,
+    dataset: Dataset,
+    drawn: dict[int, Rows],
+    say: Say,
+    jobs: int,
+) -> Data:
+    """Tune an encoder in each repetition, on its training rows, and encode its rows with that."""
+    from joblib import Parallel, delayed
+
+    work = (
+        delayed(_tuned_repetition)(plan.encoder, tuning, dataset, r, rows)
+        for r, rows in drawn.items()
+    )
+    results: Data = {}
+    for result in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
+        results |= result
+        say(f"encoders tuned: {len(results)} of {len(drawn)} repetitions")
+    return results
+
+
+def _tuned_repetition(
+    encoder: str, tuning: EncoderTuning, dataset: Dataset, repetition: int, rows: Rows
+) -> Data:
+    from qlmbench.data.splits import select
+    from qlmbench.data.tuning import encode_tuned
+
+    sentences, labels = select(dataset, rows.train)
+    texts = sorted(set(_texts(dataset, rows)))
+    seed = seed_for("encoder", repetition=repetition)
+    features = encode_tuned(encoder, tuning, sentences, labels.tolist(), texts, seed)
+    index = {text: i for i, text in enumerate(texts)}
+    return {repetition: _repetition(repetition, dataset, rows, index, features)}
+
+
+def _repetition(
+    repetition: int,
+    dataset: Dataset,
+    rows: Rows,
+    index: dict[str, int],
+    features: NDArray[np.float32],
+) -> RepetitionData:
+    """Collect where the features of each role stand, and its labels."""
+    import numpy as np
+
+    from qlmbench.data.splits import positions, select
+    from qlmbench.experiment import RepetitionData
+
+    places, labels = {}, {}
+    for role in ("train", "validation", "test"):
+        texts, labels[role] = select(dataset, getattr(rows, role))
+        places[role] = np.array([index[text] for text in texts])
+    split = SplitLabels(
+        repetition=repetition,
+        digest=rows.digest,
+        test_digest=rows.test_digest,
+        n_train=len(rows.train),
+        validation=pack_classes(labels["validation"].tolist()),
+        test=pack_classes(labels["test"].tolist()),
+        test_rows=pack_rows(*positions(dataset, rows.test)),
+    )
+    return RepetitionData(features, places, labels, split, len(dataset.classes))
 
 
 def _texts(dataset: Dataset, rows: Rows) -> Iterator[str]:

@@ -8,7 +8,7 @@ one detail start from the same random numbers. The sampling axis feeds shots and
 import hashlib
 from typing import Literal
 
-Axis = Literal["data", "labels", "initialisation", "batches", "sampling", "bootstrap"]
+Axis = Literal["data", "labels", "encoder", "initialisation", "batches", "sampling", "bootstrap"]
 
 
 def seed_for(axis: Axis, **keys: str | int) -> int:

@@ -7,9 +7,11 @@ error and never a silently ignored setting.
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import tomllib
 from enum import StrEnum
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -25,6 +27,9 @@ METRICS = tuple(
     for metric in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 )
 """Metrics of a classifier that every record has."""
+
+MAIN = "main"
+"""Name of the only setting of a study that declares none."""
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 
@@ -75,6 +80,10 @@ class Claim(Spec):
     """The arm that the claim is about."""
     versus: str | None = None
     """The arm it is compared with; none for a claim about a level."""
+    setting: str = ""
+    """The setting that decides; default the first one of the profile."""
+    versus_setting: str = ""
+    """The setting of the arm it is compared with; default the same one."""
     metric: str = "test_accuracy"
     """The metric of the records that decides."""
     direction: Direction = Direction.GREATER
@@ -137,6 +146,8 @@ class Arm(Spec):
     """Constructor arguments."""
     tune: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
     """Values to choose from on validation, by argument; the grid is their product."""
+    evaluate: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    """Conditions that the trained model is also scored under, one at a time: values by argument."""
     shuffle_labels: bool = False
     """Train on shuffled labels: a model that beats chance then sees the test labels."""
     group: str = ""
@@ -195,25 +206,94 @@ class Split(Spec):
     """Rows that are scored once."""
 
 
+class EncoderTuning(Spec):
+    """How an encoder is tuned on the training sentences of a repetition, before any head sees them.
+
+    Steps of the supervised contrastive loss (Khosla et al. 2020, arXiv 2004.11362, the outer sum
+    of its equation 2): sentences of one class are drawn together, others apart. Dropout is on as
+    in the model's own configuration.
+    """
+
+    steps: int = Field(default=20, gt=0)
+    """Optimiser steps."""
+    batch_size: int | None = Field(default=None, gt=1)
+    """Sentences a step, as equal in their classes as possible; default all of them."""
+    temperature: float = Field(default=0.07, gt=0)
+    """Divides the cosine similarities."""
+    learning_rate: float = Field(default=1e-5, gt=0)
+    """Step size of Adam, without weight decay."""
+    trained_layers: int | None = Field(default=None, gt=0)
+    """Tune the last so many layers only, which is faster: all below is frozen, without dropout.
+    Default the whole encoder."""
+
+
+class Setting(Spec):
+    """One protocol that arms are compared under; what it leaves open, the profile says."""
+
+    title: str = ""
+    """Heading of its results; default its name."""
+    note: str = ""
+    """One or two sentences for its page."""
+    dataset: str | None = None
+    """Name of a dataset."""
+    encoder: str | None = None
+    """Name of an encoder."""
+    encoder_tuning: EncoderTuning | None = None
+    """How the encoder is tuned in each repetition; default not at all: it is frozen."""
+    split: Split | None = None
+    """Rows of each role."""
+    repetitions: int | None = Field(default=None, gt=0)
+    """Number of paired repetitions."""
+    arms: list[str] = []
+    """Arms that are run, by name or pattern; default all."""
+    overrides: dict[str, Value] = {}
+    """Arguments set on every model that has them (for example fewer epochs)."""
+    tune: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    """Values to choose from on validation, in place of those of the arms that tune the argument."""
+    curve: str = ""
+    """Settings that share this word are points of one curve over the number of training rows."""
+
+
 class Profile(Spec):
-    """One scale to run a study at."""
+    """One scale to run a study at: its settings, and what they have in common."""
 
     dataset: str
     """Name of a dataset."""
     encoder: str
     """Name of an encoder."""
-    split: Split
-    """Rows of each role."""
+    split: Split | None = None
+    """Rows of each role, for settings without a split of their own."""
     repetitions: int = Field(gt=0)
     """Number of paired repetitions."""
     arms: list[str] = []
     """Arms of this profile, by name or pattern; default all."""
+    settings: dict[str, Setting] = {}
+    """Settings that it runs, by name, each with what it changes in them; default one, ``main``."""
     overrides: dict[str, Value] = {}
     """Arguments set on every model that has them (for example fewer epochs in the smoke run)."""
     tune: bool = True
     """Whether tuned arms search their grid; without, they keep the first value of each argument."""
     note: str = ""
     """One line for the page."""
+
+
+class Protocol(Spec):
+    """A setting of a profile, written out: nothing is left to look up."""
+
+    profile: str
+    setting: str
+    title: str
+    note: str
+    dataset: str
+    encoder: str
+    encoder_tuning: EncoderTuning | None
+    split: Split
+    repetitions: int
+    arms: list[str]
+    overrides: dict[str, Value]
+    tune: bool
+    grid: dict[str, list[Scalar]]
+    curve: str
 
 
 class Deviation(Spec):
@@ -232,6 +312,8 @@ class Quoted(Spec):
     """The method as the publication calls it."""
     arm: str = ""
     """The arm of ours that it belongs beside, where there is one."""
+    setting: str = ""
+    """The setting of ours that it belongs to; default the first one of the profile."""
     metric: str = "test_accuracy"
     """The metric it is a value of."""
     value: float
@@ -254,6 +336,8 @@ class Study(Spec):
     paper: Paper
     claims: list[Claim] = []
     arms: list[Arm] = Field(min_length=1)
+    settings: dict[str, Setting] = {}
+    """Protocols by name, for profiles to run."""
     profiles: dict[str, Profile]
     deviations: list[Deviation] = []
     quoted: list[Quoted] = []
@@ -284,13 +368,48 @@ class Study(Spec):
         return self
 
     @model_validator(mode="after")
-    def _settings_have_an_effect(self) -> Self:
+    def _settings_are_known(self) -> Self:
+        names = list(self.settings) or [MAIN]
+        named = [
+            *((c.setting, f"claim {c.id!r}") for c in self.claims),
+            *((c.versus_setting, f"claim {c.id!r}") for c in self.claims),
+            *((q.setting, f"quoted {q.method!r}") for q in self.quoted),
+            *((s, f"profile {name!r}") for name, p in self.profiles.items() for s in p.settings),
+        ]
+        for setting, where in named:
+            if setting and setting not in names:
+                raise ValueError(
+                    f"{where}: {setting!r} is not a setting of this study{_nearest(setting, names)}"
+                )
+        for name in self.profiles:
+            self.protocols(name)
+        return self
+
+    @model_validator(mode="after")
+    def _options_have_an_effect(self) -> Self:
         known = sorted({key for arm in self.arms for key in (*arm.params, *arm.tune)})
-        for name, profile in self.profiles.items():
-            for key in profile.overrides:
+        tuned = sorted({key for arm in self.arms for key in arm.tune})
+        levels: dict[str, Profile | Setting] = {
+            f"profile {name!r}": profile for name, profile in self.profiles.items()
+        }
+        levels |= {f"setting {name!r}": setting for name, setting in self.settings.items()}
+        levels |= {
+            f"profile {name!r}, setting {setting!r}": changed
+            for name, profile in self.profiles.items()
+            for setting, changed in profile.settings.items()
+        }
+        for where, level in levels.items():
+            for key in level.overrides:
                 if key not in known:
-                    where = f"profile {name!r}: no arm has the argument {key!r} to override"
-                    raise ValueError(where + _nearest(key, known))
+                    fault = f"{where}: no arm has the argument {key!r} to override"
+                    raise ValueError(fault + _nearest(key, known))
+            for key in level.tune if isinstance(level, Setting) else ():
+                if key not in tuned:
+                    fault = f"{where}: no arm tunes the argument {key!r}"
+                    raise ValueError(fault + _nearest(key, tuned))
+            for pattern in level.arms:
+                if not fnmatch.filter([arm.name for arm in self.arms], pattern):
+                    raise ValueError(f"{where}: no arm is called {pattern!r}")
         for claim in self.claims:
             if claim.metric not in METRICS:
                 where = f"claim {claim.id!r}: unknown metric {claim.metric!r}"
@@ -309,6 +428,56 @@ class Study(Spec):
             if arm.name == name:
                 return arm
         raise unknown("arm", name, [a.name for a in self.arms], f"study {self.name!r}")
+
+    def protocols(self, profile: str) -> dict[str, Protocol]:
+        """Return the settings that a profile runs, written out, in its order.
+
+        Raises
+        ------
+        UserError
+            If the study has no such profile.
+        """
+        chosen = self.profile(profile).settings or {MAIN: Setting()}
+        return {name: self._protocol(profile, name, changed) for name, changed in chosen.items()}
+
+    def protocol(self, profile: str, setting: str) -> Protocol:
+        """Return one setting of a profile, written out.
+
+        Raises
+        ------
+        UserError
+            If the study has no such profile, or the profile does not run this setting.
+        """
+        known = self.protocols(profile)
+        if setting in known:
+            return known[setting]
+        where = f"profile {profile!r} of study {self.name!r}"
+        raise unknown("setting", setting, list(known), where)
+
+    def _protocol(self, profile_name: str, name: str, changed: Setting) -> Protocol:
+        """Fill a setting: what the profile changes in it, then its own, then the profile's."""
+        profile = self.profiles[profile_name]
+        own = self.settings.get(name, Setting())
+        given = own.model_copy(update={k: getattr(changed, k) for k in changed.model_fields_set})
+        split = given.split or profile.split
+        if split is None:
+            raise ValueError(f"profile {profile_name!r}, setting {name!r}: no split is given")
+        return Protocol(
+            profile=profile_name,
+            setting=name,
+            title=given.title or name,
+            note=given.note,
+            dataset=given.dataset or profile.dataset,
+            encoder=given.encoder or profile.encoder,
+            encoder_tuning=given.encoder_tuning,
+            split=split,
+            repetitions=given.repetitions or profile.repetitions,
+            arms=given.arms or profile.arms,
+            overrides=profile.overrides | given.overrides,
+            tune=profile.tune,
+            grid=given.tune,
+            curve=given.curve,
+        )
 
     def profile(self, name: str) -> Profile:
         """Return the profile of this name.
@@ -418,6 +587,8 @@ def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
             annotation = annotation.model_fields[str(part)].annotation
         else:  # list[X] and dict[str, X]: the element type stands last
             annotation = annotation.__args__[-1]
+        if isinstance(annotation, UnionType):  # X | None
+            annotation = annotation.__args__[0]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return list(annotation.model_fields)
     return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -13,16 +14,32 @@ from qlmbench.registry import study_folder
 from qlmbench.store import Store
 
 
-def plan_lines(plan: Plan, store: Store) -> list[str]:
-    """Describe a plan: trials by arm, how many are done, and the time the rest should take.
+def plan_lines(plans: Sequence[tuple[Plan, Store]]) -> list[str]:
+    """Describe a run: trials by setting and arm, what is done, the time the rest should take.
 
-    The time is that of finished trials of the same arm, of this run or of the committed one; for
-    arms without any it is not known, and the line says so.
+    The time is that of finished trials of the same arm and setting, of this run or of the
+    committed one; for arms without any it is not known, and the line says so.
     """
+    lines: list[str] = []
+    total, unknown = 0.0, 0
+    for plan, store in plans:
+        more, seconds, without = _setting_lines(plan, store)
+        lines += more
+        total += seconds
+        unknown += without
+    new = f", and {unknown} trials of arms that have never run" if unknown else ""
+    lines.append(f"on one core about {total:.0f} s{new}; fetching and encoding come on top")
+    return lines
+
+
+def _setting_lines(plan: Plan, store: Store) -> tuple[list[str], float, int]:
+    """Describe one setting: lines, expected seconds, trials whose time is not known."""
     done = store.finished()
     seconds = _seconds_by_arm(plan, store)
+    tuned = ", tuned" if plan.protocol.encoder_tuning else ""
     lines = [
-        f"{plan.study.name}, profile {plan.info.profile}: {plan.dataset}, {plan.encoder}",
+        f"{plan.study.name}, profile {plan.info.profile}, setting {plan.info.setting}: "
+        f"{plan.dataset}, {plan.encoder}{tuned}",
         f"{'arm':<34} {'trials':>7} {'done':>6} {'left about':>12}",
     ]
     total, unknown = 0.0, 0
@@ -37,15 +54,13 @@ def plan_lines(plan: Plan, store: Store) -> list[str]:
             unknown += left
             time = "not known"
         lines.append(f"{arm.name:<34} {len(trials):>7} {len(trials) - left:>6} {time:>12}")
-    more = f", and {unknown} trials of arms that have never run" if unknown else ""
-    lines.append(f"on one core about {total:.0f} s{more}; fetching and encoding come on top")
-    return lines
+    return lines, total, unknown
 
 
 def _seconds_by_arm(plan: Plan, store: Store) -> dict[str, float]:
-    committed = study_folder(plan.study.name).parents[1] / "results" / plan.study.name
+    committed = study_folder(plan.study.name).parents[1] / "results" / plan.folder
     by_arm: dict[str, list[float]] = defaultdict(list)
-    for records in (store.records(), Store(committed / plan.run_name).records()):
+    for records in (store.records(), Store(committed).records()):
         for record in records:
             by_arm[record.arm].append(record.seconds)
     return {arm: mean(values) for arm, values in by_arm.items()}
@@ -64,14 +79,14 @@ def status_lines(results: Path, study: str | None) -> tuple[list[str], list[str]
     Returns
     -------
     lines, problems : list of str
-        One line a run; one line a damaged row or file.
+        One line a setting of a run; one line a damaged row or file.
 
     Raises
     ------
     UserError
         If there is no such folder, or no run of the study.
     """
-    pattern = f"{study or '*'}/*/"
+    pattern = f"{study or '*'}/*/*/"
     stores = [Store(folder) for folder in sorted(results.glob(pattern)) if _is_run(folder)]
     if not stores:
         raise UserError(

@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qlmbench.errors import UserError
 from qlmbench.records import (
+    Conditions,
     Curves,
     Entry,
     Outcome,
@@ -67,12 +68,12 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 class Store:
-    """The records of one run of one study.
+    """The records of one setting of one run of a study.
 
     Parameters
     ----------
     folder : Path
-        ``results/<study>/<run>``; made when something is written.
+        ``results/<study>/<run>/<setting>``; made when something is written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -149,6 +150,8 @@ class Store:
             self._merge("predictions", Predictions, [o.predictions for o in done if o.predictions])
             self._merge("curves", Curves, [o.curves for o in done if o.curves])
             self._merge("tuning", Tuning, [o.tuning for o in done if o.tuning])
+            conditions = [o.conditions for o in done if o.conditions]
+            self._merge("conditions", Conditions, conditions)
             self._merge_environments([o for o in good if o.environment])
             self._merge("records", Record, [o.record for o in done])
             failed = [o.record for o in good if o.record.status == "failed"]
@@ -194,6 +197,10 @@ class Store:
     def tuning(self) -> dict[str, Tuning]:
         """Return what tuning tried, by trial."""
         return {row.id: row for row in self._rows("tuning", Tuning)}
+
+    def conditions(self) -> dict[str, Conditions]:
+        """Return the scores under other conditions, by trial."""
+        return {row.id: row for row in self._rows("conditions", Conditions)}
 
     def splits(self) -> dict[int, SplitLabels]:
         """Return true labels by repetition."""

@@ -1,4 +1,3 @@
-import json
 import logging
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.data.tiny_models import write_model
 
 from qlmbench.data.encoders import encode, encoder_identity, encoder_names
 from qlmbench.data.transformer import (
@@ -18,49 +18,7 @@ from qlmbench.data.transformer import (
 )
 from qlmbench.errors import UserError
 
-WORDS = ["a", "fine", "film", "poor", "plot", "the", "is", "and", "very", "dull"]
 TEXTS = ["a fine film", "the plot is poor", "dull", "a fine film", "very dull and very poor film"]
-
-
-def write_model(folder: Path, *, mode: str = "mean_tokens", seed: int = 0) -> Path:
-    """Make a tiny model with random weights, in the form that sentence-transformers gives it."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder.mkdir()
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    (folder / "words.txt").write_text("\n".join(vocabulary))
-    BertTokenizerFast(str(folder / "words.txt")).save_pretrained(folder)
-    (folder / "words.txt").unlink()
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=32,
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        BertModel(config).save_pretrained(folder)
-    path = "sentence_transformers.models."
-    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-    (folder / "modules.json").write_text(
-        json.dumps(
-            [
-                {"idx": i, "name": str(i), "path": p, "type": path + kind}
-                for i, (p, kind) in enumerate(modules)
-            ]
-        )
-    )
-    (folder / "sentence_bert_config.json").write_text(
-        '{"max_seq_length": 16, "do_lower_case": false}'
-    )
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling/config.json").write_text(
-        json.dumps({"word_embedding_dimension": 16, f"pooling_mode_{mode}": True})
-    )
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +173,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
             "is not supported",
         ),
         ("sentence_bert_config.json", '{"do_lower_case": true}', "do_lower_case"),
+        ("config.json", '{"model_type": "distilbert", "dim": 16}', "no hidden_size"),
     ],
 )
 def test_a_model_that_we_would_get_wrong_is_refused(

@@ -30,8 +30,8 @@ def fake() -> ModuleType:
 def results_folder(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of results with two runs of the made-up study; tests must not change it."""
     folder = tmp_path_factory.mktemp("results")
-    fake.fill(folder / "fake" / "default", repetitions=14)
-    fake.fill(folder / "fake" / "paper-mine", repetitions=10, seed=1)
+    fake.fill(folder / "fake" / "default" / "main", repetitions=14)
+    fake.fill(folder / "fake" / "paper-mine" / "main", repetitions=10, seed=1)
     return folder
 
 
@@ -39,7 +39,35 @@ def results_folder(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -
 def results(fake, results_folder):
     from qlmbench.report.load import load_results
 
-    return load_results(fake.study(), results_folder / "fake" / "default")
+    return load_results(fake.study(), results_folder / "fake" / "default" / "main")
+
+
+@pytest.fixture(scope="session")
+def run(fake, results_folder):
+    from qlmbench.report.load import load_run
+
+    return load_run(fake.study(), results_folder / "fake" / "default")
+
+
+@pytest.fixture(scope="session")
+def several_folder(fake, tmp_path_factory):
+    """A folder of results with one run of the study of three settings; tests must not change it."""
+    folder = tmp_path_factory.mktemp("several")
+    fake.fill_several(folder / "fake" / "default")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def several_page(fake, several_folder):
+    from qlmbench.report.reports import load_page
+
+    return load_page(several_folder, fake.several())
+
+
+@pytest.fixture(scope="session")
+def several(several_page):
+    """The run of three settings, laid out."""
+    return several_page.runs[0]
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from qlmbench.packing import pack_classes, pack_rows
 from qlmbench.records import (
+    Condition,
+    Conditions,
     Cost,
     Curves,
     Outcome,
@@ -16,7 +19,6 @@ from qlmbench.records import (
     Record,
     SplitLabels,
     Tuning,
-    pack_classes,
 )
 from qlmbench.spec import Arm, ArmKind, Study
 from qlmbench.store import Store
@@ -26,15 +28,27 @@ SKILL = {"chance": 0.5, "logreg": 0.80, "svc": 0.805, "mlp": 0.79}
 SKILL |= {f"photonic-{m}-{n}": 0.76 + 0.011 * m - 0.02 * n for m, n in GRID}
 SKILL |= {f"published-{m}-{n}": 0.55 + 0.03 * m - 0.04 * n for m, n in GRID if n < 3}
 SKILL |= {"distinguishable": 0.807, "tanh": 0.812, "frozen": 0.79, "shuffled": 0.5}
+EVALUATED = {
+    "photonic-8-2": {"shots": [100, 1000, 10000], "indistinguishability": [0.8, 0.9]},
+    "published-8-2": {"shots": [100, 1000, 10000]},
+}
+LOSS = {"shots": 4.0, "indistinguishability": 0.02}
+_ROLES = {"validation": {"count": 60}, "test": {"rest": True}}
+GAIN = {
+    "id": "gain",
+    "statement": "8 modes and 2 photons beat the logistic regression by 4 points.",
+    "arm": "photonic-8-2",
+    "versus": "logreg",
+    "published": 0.04,
+    "published_n": 1,
+    "headline": True,
+    "source": "Table 1, row 8",
+}
 
 
 def study(**changes: object) -> Study:
     grid = [{"n_modes": m, "n_photons": n} for m, n in GRID]
-    split = {
-        "train": {"per_class": 8},
-        "validation": {"count": 60},
-        "test": {"rest": True},
-    }
+    split = {"train": {"per_class": 8}, **_ROLES}
     profile = {
         "dataset": "rotten-tomatoes",
         "encoder": "all-mpnet-base-v2",
@@ -56,16 +70,7 @@ def study(**changes: object) -> Study:
             "classical heads. More modes are better. The gain needs few parameters.",
         },
         "claims": [
-            {
-                "id": "gain",
-                "statement": "8 modes and 2 photons beat the logistic regression by 4 points.",
-                "arm": "photonic-8-2",
-                "versus": "logreg",
-                "published": 0.04,
-                "published_n": 1,
-                "headline": True,
-                "source": "Table 1, row 8",
-            },
+            GAIN,
             {
                 "id": "interference",
                 "statement": "The gain comes from interference between photons.",
@@ -205,6 +210,70 @@ def lean() -> Study:
     return whole.model_copy(update={"arms": arms, "claims": claims, "quoted": quoted})
 
 
+def several() -> Study:
+    """Return a study of three settings: few rows, more rows, and more rows with a tuned encoder."""
+    factors = [{"a": a, "b": b, "c": c} for a in (1, 2) for b in (1, 2) for c in (1, 2)]
+    few, more = ({"train": {"per_class": n}, **_ROLES} for n in (8, 32))
+    heads = study().model_dump(mode="json")["arms"]
+    names = ("photonic-4-1", "photonic-8-2", "published-8-2", "logreg", "svc", "tanh")
+    arms = [arm | {"evaluate": EVALUATED.get(arm["name"], {})} for arm in heads]
+    design = {
+        "name": "design-{a}{b}{c}",
+        "label": "Design {a}{b}{c}",
+        "kind": "paper",
+        "model": "x:Y",
+        "group": "design",
+        "cases": factors,
+    }
+    return study(
+        arms=[*(arm for arm in arms if arm["name"] in names), design],
+        claims=[
+            GAIN,
+            GAIN | {"id": "gain-tuned", "setting": "tuned", "headline": False},
+            {
+                "id": "regime",
+                "statement": "Tuning the encoder helps the logistic regression.",
+                "arm": "logreg",
+                "versus": "logreg",
+                "setting": "tuned",
+                "versus_setting": "more",
+                "source": "Figure 2",
+            },
+        ],
+        settings={
+            "few": {"title": "Few rows", "split": few, "curve": "frozen"},
+            "more": {"title": "More rows", "split": more, "curve": "frozen"},
+            "tuned": {"title": "Tuned encoder", "split": more, "encoder_tuning": {}},
+        },
+        profiles={
+            name: study().profile(name).model_dump(mode="json") | {"settings": settings}
+            for name, settings in {
+                "smoke": {"few": {}},
+                "default": {"few": {}, "more": {}, "tuned": {}},
+            }.items()
+        },
+        quoted=[
+            {"method": "8 modes", "arm": "photonic-8-2", "value": 0.8376, "source": "Table 1"},
+            {"method": "tuned", "arm": "logreg", "value": 0.9, "setting": "tuned", "source": "T"},
+        ],
+    )
+
+
+def fill_several(folder: Path, repetitions: int = 12) -> None:
+    """Write a run of the study of three settings: more rows help, and tuning helps more."""
+    for setting, (gain, n_train) in {
+        "few": (0, 16),
+        "more": (0.04, 64),
+        "tuned": (0.1, 64),
+    }.items():
+        skill = {name: level + gain for name, level in SKILL.items()}
+        for arm in several().arms:
+            if arm.group == "design":  # only the factor b does anything
+                skill[arm.name] = 0.75 + 0.05 * int(arm.params["b"]) + gain
+        options = {"repetitions": repetitions, "skill": skill, "n_train": n_train}
+        fill(folder / setting, several(), **options)
+
+
 def fill(
     folder: Path,
     declared: Study | None = None,
@@ -215,8 +284,9 @@ def fill(
     shared: bool = True,
     consolidate: bool = True,
     seed: int = 0,
+    n_train: int = 16,
 ) -> Store:
-    """Write a run of the made-up study: every arm but ``huge``."""
+    """Write a setting of a run of the made-up study: every arm with a skill."""
     declared = declared or study()
     store = Store(folder)
     truth = {r: np.random.default_rng([seed, 9, r * (not shared)]) for r in range(repetitions)}
@@ -224,7 +294,16 @@ def fill(
     for arm in declared.arms:
         level = (skill or SKILL).get(arm.name)
         for repetition in range(repetitions if level is not None else 0):
-            store.save(outcome(declared, arm, level or 0.5, repetition, labels[repetition], seed))
+            done = outcome(declared, arm, level or 0.5, repetition, labels[repetition], seed)
+            start = 0 if shared else repetition * rows
+            known = done.split.model_copy(
+                update={
+                    "n_train": n_train,
+                    "digest": f"{seed} {n_train} {repetition}",
+                    "test_rows": pack_rows(range(start, start + rows), rows * repetitions),
+                }
+            )
+            store.save(done.model_copy(update={"split": known}))
     if consolidate:
         store.consolidate()
     return store
@@ -258,6 +337,7 @@ def outcome(
             metrics={
                 "test_accuracy": float(np.mean(predicted == labels)),
                 "validation_accuracy": validation,
+                "test_macro_f1": float(np.mean(predicted == labels)) - 0.01,
                 "test_log_loss": 1.2 - level,
             },
             chosen=tuned.configurations[int(np.argmax(tuned.validation_accuracy))] if tuned else {},
@@ -274,6 +354,7 @@ def outcome(
         ),
         curves=_curves(trial, level, own),
         tuning=tuned,
+        conditions=_conditions(arm, float(np.mean(predicted == labels)), trial),
         split=SplitLabels(
             repetition=repetition,
             digest=f"d{repetition}",
@@ -284,6 +365,15 @@ def outcome(
         ),
         environment={"python": "3.11.7", "torch": "2.12.0", "commit": "abc", "system": "Linux"},
     )
+
+
+def _conditions(arm: Arm, own: float, trial: str) -> Conditions | None:
+    rows = [
+        Condition(name=name, value=value, metrics={"test_accuracy": own - LOSS[name] / value})
+        for name, values in arm.evaluate.items()
+        for value in values
+    ]
+    return Conditions(id=trial, rows=rows) if rows else None
 
 
 def _tuning(arm: Arm, best: float, rng: np.random.Generator, trial: str) -> Tuning | None:

@@ -4,18 +4,18 @@ import pytest
 
 from qlmbench.errors import UserError
 from qlmbench.report.claims import claims_table, forest_frame, headline, judge_claims
-from qlmbench.report.load import load_results
+from qlmbench.report.load import load_run
 from qlmbench.stats import Verdict
 
 
 def judged(fake, folder, **changes):
-    results = load_results(fake.study(**changes), folder)
-    return {j.claim.id: j for j in judge_claims(results)}
+    run = load_run(fake.study(**changes), folder)
+    return {j.claim.id: j for j in judge_claims(run)}
 
 
 @pytest.fixture(scope="module")
-def verdicts(results):
-    return {j.claim.id: j for j in judge_claims(results)}
+def verdicts(run):
+    return {j.claim.id: j for j in judge_claims(run)}
 
 
 def test_a_claim_whose_arm_has_no_records_is_not_run(verdicts):
@@ -29,7 +29,7 @@ def test_an_arm_far_below_is_not_reproduced(verdicts):
 
 def test_a_large_true_effect_of_the_published_size_is_reproduced(fake, tmp_path):
     skill = fake.SKILL | {"photonic-8-2": 0.80, "logreg": 0.77}
-    fake.fill(tmp_path / "default", repetitions=16, rows=400, skill=skill)
+    fake.fill(tmp_path / "default" / "main", repetitions=16, rows=400, skill=skill)
     claims = judged(fake, tmp_path / "default")
     assert claims["gain"].verdict.verdict is Verdict.REPRODUCED
     assert claims["gain"].verdict.effect == pytest.approx(0.04, abs=0.02)
@@ -55,14 +55,14 @@ def test_the_interval_with_test_rows_rests_on_the_stored_predictions(results, ve
 
 
 def test_test_rows_redrawn_in_every_repetition_are_all_counted(fake, tmp_path):
-    fake.fill(tmp_path / "default", repetitions=10, rows=50, shared=False)
+    fake.fill(tmp_path / "default" / "main", repetitions=10, rows=50, shared=False)
     found = judged(fake, tmp_path / "default")["gain"].rows
     assert found is not None
     assert found.n_rows == 500
 
 
 def test_too_few_repetitions_are_inconclusive_with_the_reason(fake, tmp_path):
-    fake.fill(tmp_path / "default", repetitions=1)
+    fake.fill(tmp_path / "default" / "main", repetitions=1)
     claim = judged(fake, tmp_path / "default")["gain"]
     assert claim.verdict.verdict is Verdict.INCONCLUSIVE
     assert "n = 1" in claim.verdict.reason
@@ -72,17 +72,30 @@ def test_a_claim_that_contradicts_itself_is_a_users_error(fake, results_folder):
     study = fake.study()
     wrong = study.claims[0].model_copy(update={"published": -0.04})
     folder = results_folder / "fake" / "default"
-    results = load_results(study.model_copy(update={"claims": [wrong]}), folder)
+    run = load_run(study.model_copy(update={"claims": [wrong]}), folder)
     with pytest.raises(UserError, match="direction"):
-        judge_claims(results)
+        judge_claims(run)
 
 
-def test_the_headline_is_the_claim_marked_as_such(fake, results):
-    assert headline(judge_claims(results)).claim.id == "gain"
+def test_a_claim_across_settings_is_paired_by_repetition_and_says_so(several):
+    judged = {j.claim.id: j for j in several.judged}
+    settings = several.run.settings
+    expected = (
+        settings["tuned"].values("logreg", "test_accuracy")
+        - settings["more"].values("logreg", "test_accuracy")
+    ).mean()
+    assert judged["regime"].verdict.effect == pytest.approx(expected)
+    shown = dict(zip(several.claims.data["claim"], several.claims.shown["setting"], strict=True))
+    assert shown["gain"] == "Few rows"
+    assert shown["regime"] == "Tuned encoder, against More rows"
 
 
-def test_the_claims_table_says_what_was_said_got_and_judged(results, verdicts):
-    table = claims_table(results, list(verdicts.values()))
+def test_the_headline_is_the_claim_marked_as_such(run):
+    assert headline(judge_claims(run)).claim.id == "gain"
+
+
+def test_the_claims_table_says_what_was_said_got_and_judged(run, verdicts):
+    table = claims_table(run, list(verdicts.values()))
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert row["said"] == "+4.0 points"
     assert row["got"].endswith("]")
@@ -90,7 +103,7 @@ def test_the_claims_table_says_what_was_said_got_and_judged(results, verdicts):
     assert list(table.data["claim"]) == list(verdicts)
 
 
-def test_only_claims_about_differences_stand_in_the_forest(results, verdicts):
-    frame = forest_frame(list(verdicts.values()))
+def test_only_claims_about_differences_stand_in_the_forest(run, verdicts):
+    frame = forest_frame(run, list(verdicts.values()))
     assert len(frame) == len(verdicts) - 1
     assert "level" not in " ".join(frame.columns)

@@ -11,7 +11,7 @@ from qlmbench.store import Store
 @pytest.fixture
 def pair(fake, tmp_path):
     for name in "ab":
-        fake.fill(tmp_path / name, repetitions=2, rows=60)
+        fake.fill(tmp_path / name / "main", repetitions=2, rows=60)
     return tmp_path / "a", tmp_path / "b"
 
 
@@ -22,7 +22,7 @@ def test_a_run_agrees_with_itself(pair):
 
 
 def test_a_metric_beyond_the_tolerance_is_named_with_its_arm(fake, pair):
-    _change(fake, pair[1], 0.02)
+    _change(fake, pair[1] / "main", 0.02)
     comparison = compare_folders(*pair, tolerance=0.01)
     assert list(comparison.beyond["arm"]) == ["logreg"]
     assert comparison.beyond["difference"].iloc[0] == pytest.approx(0.02)
@@ -33,14 +33,14 @@ def test_a_metric_beyond_the_tolerance_is_named_with_its_arm(fake, pair):
 
 
 def test_a_metric_of_one_side_only_never_agrees(fake, pair):
-    _change(fake, pair[1], 0.0, drop="test_log_loss")
+    _change(fake, pair[1] / "main", 0.0, drop="test_log_loss")
     comparison = compare_folders(*pair, tolerance=1.0)
     assert not comparison.agree
     assert comparison.beyond["metric"].tolist() == ["test_log_loss"]
 
 
 def test_trials_of_one_side_only_are_counted(fake, pair, tmp_path):
-    fake.fill(tmp_path / "longer", repetitions=3, rows=60)
+    fake.fill(tmp_path / "longer" / "main", repetitions=3, rows=60)
     comparison = compare_folders(pair[0], tmp_path / "longer", tolerance=0.1)
     assert comparison.only_a == 0
     assert comparison.only_b == len(comparison.trials) / 2
@@ -48,7 +48,7 @@ def test_trials_of_one_side_only_are_counted(fake, pair, tmp_path):
 
 
 def test_runs_without_a_common_trial_do_not_agree(fake, pair, tmp_path):
-    fake.fill(tmp_path / "other", repetitions=1, seed=5)
+    fake.fill(tmp_path / "other" / "main", repetitions=1, seed=5)
     text, agree = compare_runs(pair[0], tmp_path / "other")
     assert not agree
     assert "0 trials in both" in text
@@ -64,16 +64,20 @@ def test_a_folder_without_records_and_a_negative_tolerance_are_users_errors(pair
 @pytest.mark.parametrize("what", ["comparison", "records", "claims"])
 @pytest.mark.parametrize(("kind", "sign"), [("csv", ","), ("latex", r"\toprule"), ("json", "{")])
 def test_every_table_can_be_exported_in_every_form(fake, results_folder, what, kind, sign):
-    assert sign in export_table(fake.study(), results_folder / "fake" / "default", what, kind)
+    assert sign in export_table(fake.study(), results_folder / "fake" / "default", None, what, kind)
 
 
-def test_unknown_tables_forms_and_folders_are_users_errors(fake, pair, tmp_path):
+def test_unknown_tables_settings_forms_and_folders_are_users_errors(fake, pair, tmp_path):
+    pair[0].rename(tmp_path / "default")
+    pair = (tmp_path / "default", pair[1])
     with pytest.raises(UserError, match="comparison"):
-        export_table(fake.study(), pair[0], "all", "csv")
+        export_table(fake.study(), pair[0], None, "all", "csv")
     with pytest.raises(UserError, match="latex"):
-        export_table(fake.study(), pair[0], "records", "xlsx")
+        export_table(fake.study(), pair[0], None, "records", "xlsx")
     with pytest.raises(UserError, match="qlmbench run fake"):
-        export_table(fake.study(), tmp_path / "none", "records", "csv")
+        export_table(fake.study(), tmp_path / "smoke", None, "records", "csv")
+    with pytest.raises(UserError, match="setting"):
+        export_table(fake.study(), tmp_path / "default", "other", "records", "csv")
 
 
 def _change(fake, folder, by: float, drop: str = "") -> None:

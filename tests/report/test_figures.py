@@ -3,30 +3,44 @@ from __future__ import annotations
 import itertools
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import matplotlib as mpl
+import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from qlmbench.report import style
-from qlmbench.report.claims import judge_claims
-from qlmbench.report.figures import plots_of
+from qlmbench.report.figures import modes_frame, plots_of
 from qlmbench.report.load import load_results
-from qlmbench.report.page import Section
+from qlmbench.report.plots.arms import grouped
 from qlmbench.report.plots.labels import spread
-from qlmbench.report.tables import comparison_frame
+from qlmbench.report.plots.limits import lowest_shown
+from qlmbench.report.plots.modes import accuracy_by_modes
+from qlmbench.report.sections import RunSection
+from qlmbench.report.tables import comparison_frame, sized
 from qlmbench.spec import ArmKind
 from qlmbench.stats import Verdict
 
 
 @pytest.fixture(scope="module")
-def section(results):
-    return Section.of(results)
+def section(run):
+    return RunSection.of(run)
+
+
+@pytest.fixture(scope="module")
+def arms(section):
+    return section.main.comparison.data
 
 
 @pytest.fixture(scope="module")
 def drawn(section):
-    return {plot.name: style.to_svg(plot.draw()) for plot in section.plots}
+    return {plot.name: style.to_svg(plot.draw()) for plot in plots_in(section)}
+
+
+def plots_in(section):
+    return [*section.plots, *section.main.plots]
 
 
 def test_a_full_run_has_every_figure(drawn):
@@ -35,7 +49,7 @@ def test_a_full_run_has_every_figure(drawn):
 
 def test_figures_are_drawn_the_same_twice_whatever_the_callers_settings(section, drawn):
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.hashsalt": None}):
-        again = {plot.name: style.to_svg(plot.draw()) for plot in section.plots}
+        again = {plot.name: style.to_svg(plot.draw()) for plot in plots_in(section)}
     assert again == drawn
 
 
@@ -114,25 +128,86 @@ def test_quoted_values_are_labelled_as_quoted(drawn):
 
 
 def test_every_arm_has_its_row_and_the_figure_grows_with_their_number(section, results):
-    plot = next(plot for plot in section.plots if plot.name == "accuracy")
+    plot = next(plot for plot in section.main.plots if plot.name == "accuracy")
     figure = plot.draw()
     labels = {label.get_text() for label in figure.axes[0].get_yticklabels()}
     assert {arm.title for arm in results.arms} <= labels
     assert figure.get_figheight() > 0.2 * len(results.arms)
 
 
+def test_with_many_arms_a_large_group_shares_a_row_and_the_best_on_validation_stands_for_it(arms):
+    many = pd.concat([arms.assign(arm=arms["arm"] + str(i)) for i in range(2)], ignore_index=True)
+    rows = grouped(many, "test_accuracy", collapse=True)
+    row = next(row for row in rows.values() if "members" in row)
+    photonic = many[many["group"] == "photonic"]
+    assert row["label"] == f"Photonic, {len(photonic)} arms"
+    assert row["arm"] == photonic.loc[photonic["validation"].idxmax(), "arm"]
+    alone = [row for row in rows.values() if not isinstance(row, str) and "members" not in row]
+    assert len(alone) == (~many["group"].isin(["photonic", "published"])).sum()
+
+
+@pytest.mark.parametrize(
+    ("means", "lowest"),
+    [
+        ([0.5, 0.51, *np.linspace(0.8, 0.9, 10)], 0.8),  # two at chance press the others together
+        (np.linspace(0.5, 0.9, 12), -np.inf),  # evenly spread
+        ([*np.linspace(0.5, 0.55, 6), *np.linspace(0.8, 0.9, 6)], -np.inf),  # too many below
+        ([0.5, 0.9], -np.inf),
+    ],
+)
+def test_an_axis_ends_above_a_few_arms_that_are_far_below_all_others(means, lowest):
+    kinds = pd.Series(["baseline"] * len(means))
+    assert lowest_shown(pd.Series(means), kinds) == pytest.approx(lowest)
+
+
+def test_no_arm_that_a_study_is_about_is_ever_beyond_the_axis():
+    means, kinds = pd.Series([0.5, *np.linspace(0.8, 0.9, 10)]), pd.Series(["baseline"] * 11)
+    for kind in ("paper", "as-published"):
+        kinds[0] = kind
+        assert lowest_shown(means, kinds) == -np.inf
+
+
+def test_groups_of_two_fock_spaces_have_a_panel_each(fake, results, arms):
+    study = fake.study()
+    spaces = [
+        arm.model_copy(update={"params": arm.params | {"space": "fock" if i % 2 else "unbunched"}})
+        for i, arm in enumerate(study.arms)
+    ]
+    changed = replace(results, study=study.model_copy(update={"arms": spaces}))
+    frame = modes_frame(changed, arms, "test_accuracy")
+    assert {"photonic, fock", "photonic, unbunched"} <= set(frame["group"])
+    figure = accuracy_by_modes(frame, None, "test_accuracy")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert len(titles) == frame["group"].nunique()
+
+
+def test_kernel_machines_have_no_size_and_stay_out_of_the_figure_of_parameters(results, arms):
+    kernel = arms["arm"] == "svc"
+    some = arms.assign(parameters_effective=arms["parameters_effective"].mask(kernel))
+    assert list(sized(some)) == list(~kernel)
+    plot = next(plot for plot in plots_of(results, some) if plot.name == "parameters")
+    figure = plot.draw()
+    drawn = sum(len(line.get_xdata()) for line in figure.axes[0].lines)
+    assert drawn + int(re.match(r"\d+", _note(figure)).group()) == len(arms) - 1
+
+
+def _note(figure):
+    notes = [text.get_text() for text in figure.axes[0].texts]
+    return next((note for note in notes if note.endswith("not shown")), "0")
+
+
 def test_every_figure_says_what_to_see(section):
-    for plot in section.plots:
+    for plot in plots_in(section):
         assert plot.sentence.endswith(".")
         assert plot.key.endswith(".")
         assert "nan" not in plot.sentence.lower().split()
 
 
 def test_a_run_of_one_repetition_is_drawn_without_intervals(fake, tmp_path):
-    fake.fill(tmp_path / "default", repetitions=1)
-    results = load_results(fake.study(), tmp_path / "default")
+    fake.fill(tmp_path / "default" / "main", repetitions=1)
+    results = load_results(fake.study(), tmp_path / "default" / "main")
     arms = comparison_frame(results, "test_accuracy")
-    plots = plots_of(results, judge_claims(results), arms)
+    plots = plots_of(results, arms)
     assert "ranks" not in [plot.name for plot in plots]
     for plot in plots:
         style.to_svg(plot.draw())

@@ -23,29 +23,31 @@ def test_correctness_agrees_with_the_recorded_accuracy(results):
 
 
 def test_trials_still_in_files_of_their_own_count_like_consolidated_ones(fake, tmp_path):
-    fake.fill(tmp_path / "default", repetitions=2, consolidate=False)
-    pending = load_results(fake.study(), tmp_path / "default").records
-    Store(tmp_path / "default").consolidate()
-    after = load_results(fake.study(), tmp_path / "default").records
+    fake.fill(tmp_path / "default" / "main", repetitions=2, consolidate=False)
+    pending = load_results(fake.study(), tmp_path / "default" / "main").records
+    Store(tmp_path / "default" / "main").consolidate()
+    after = load_results(fake.study(), tmp_path / "default" / "main").records
     assert pending.equals(after)
 
 
 def test_the_later_record_of_an_arm_and_repetition_counts_and_the_page_says_so(fake, tmp_path):
     study = fake.study()
-    store = fake.fill(tmp_path / "default", repetitions=1)
+    store = fake.fill(tmp_path / "default" / "main", repetitions=1)
     old = fake.outcome(study, study.arm("logreg"), 0.2, 0, np.zeros(240, dtype=int))
     older = old.record.model_copy(update={"id": "f" * 16, "finished": "2020-01-01T00:00:00Z"})
     store.save(old.model_copy(update={"record": older, "predictions": None, "split": None}))
     store.consolidate()
-    results = load_results(study, tmp_path / "default")
+    results = load_results(study, tmp_path / "default" / "main")
     assert "f" * 16 not in set(results.records["id"])
     assert any("1 record left out" in problem for problem in results.problems)
 
 
 def test_only_trials_as_they_are_declared_now_count(fake, tmp_path):
     study = fake.study()
-    info = RunInfo(profile="default", dataset={"sha256": "00"}, encoder={"weights": "11"})
-    store = Store(tmp_path / "default")
+    info = RunInfo(
+        profile="default", setting="main", dataset={"sha256": "00"}, encoder={"weights": "11"}
+    )
+    store = Store(tmp_path / "default" / "main")
     store.save_info(info)
     trials = list(make_trials(study, info, study.arms[:2], 3))
     for trial in trials:
@@ -60,18 +62,18 @@ def test_only_trials_as_they_are_declared_now_count(fake, tmp_path):
 
 
 def test_a_damaged_row_is_named_and_left_out(fake, tmp_path):
-    fake.fill(tmp_path / "default", repetitions=2)
-    table = tmp_path / "default" / "records.jsonl"
+    fake.fill(tmp_path / "default" / "main", repetitions=2)
+    table = tmp_path / "default" / "main" / "records.jsonl"
     lines = table.read_text().splitlines()
     table.write_text("\n".join([lines[0].replace("0.", "1.", 1), *lines[1:]]) + "\n")
-    results = load_results(fake.study(), tmp_path / "default")
+    results = load_results(fake.study(), tmp_path / "default" / "main")
     assert len(results.records) == len(lines) - 1
     assert any("line 1" in problem for problem in results.problems)
 
 
 def test_runs_come_with_the_default_first_and_unknown_folders_are_no_runs(fake, tmp_path):
     for run in ("smoke", "paper-x", "default", "other"):
-        fake.fill(tmp_path / run, repetitions=1)
+        fake.fill(tmp_path / run / "main", repetitions=1)
     (tmp_path / "figures").mkdir()
     runs = load_runs(fake.study(), tmp_path)
     assert [run.run for run in runs] == ["default", "paper-x", "smoke"]
@@ -97,4 +99,4 @@ def test_a_folder_without_records_is_a_users_error(tmp_path):
 
 
 def test_a_run_without_finished_trials_loads_empty(fake, tmp_path):
-    assert load_results(fake.study(), tmp_path / "default").records.empty
+    assert load_results(fake.study(), tmp_path / "default" / "main").records.empty

@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from qlmbench.errors import UserError
+from qlmbench.records import Outcome, Record
 from qlmbench.report import check_report, load_page, terminal_summary, write_report
 from qlmbench.report.overview import BEGIN, END
+from qlmbench.store import Store
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def at_home(fake, tmp_path, monkeypatch):
     for name in ("reports.get_study", "reports.study_folders"):
         value = {"get_study": lambda _: declared, "study_folders": lambda: {"fake": home}}
         monkeypatch.setattr(f"qlmbench.report.{name}", value[name.split(".")[1]])
-    fake.fill(tmp_path / "results" / "fake" / "default", declared, repetitions=3)
+    fake.fill(tmp_path / "results" / "fake" / "default" / "main", declared, repetitions=3)
     return tmp_path
 
 
@@ -35,13 +37,19 @@ def test_a_report_writes_only_what_changed_and_the_check_finds_what_differs(at_h
     assert "Prose of our own." in readme.read_text()
 
     readme.write_text(readme.read_text() + "edited by hand\n")
-    figure = results / "fake" / "figures" / "default-accuracy-dark.svg"
+    figure = results / "fake" / "figures" / "default-main-accuracy-dark.svg"
     figure.unlink()
     stray = results / "fake" / "figures" / "old-light.svg"
     stray.write_text("left over")
-    assert set(check_report(results)) == {readme, figure, stray}
-    assert set(write_report(results)) == {readme, figure, stray}
+    page = results / "fake" / "default-main.md"
+    gone = page.rename(page.with_name("default-old.md"))
+    own = results / "fake" / "notes.md"
+    own.write_text("A note of somebody's own.\n")
+    assert set(check_report(results)) == {readme, figure, stray, page, gone}
+    assert set(write_report(results)) == {readme, figure, stray, page, gone}
     assert not stray.exists()
+    assert not gone.exists()
+    assert own.exists()
     assert check_report(results, "fake") == []
 
 
@@ -67,10 +75,10 @@ def test_nothing_to_report_on_is_a_users_error(at_home, fake):
 
 
 def test_a_smoke_run_is_shown_only_where_there_is_nothing_else(fake, tmp_path):
-    fake.fill(tmp_path / "fake" / "smoke", fake.lean(), repetitions=1)
-    assert [s.results.run for s in load_page(tmp_path, fake.lean()).sections] == ["smoke"]
-    fake.fill(tmp_path / "fake" / "default", fake.lean(), repetitions=1)
-    assert [s.results.run for s in load_page(tmp_path, fake.lean()).sections] == ["default"]
+    fake.fill(tmp_path / "fake" / "smoke" / "main", fake.lean(), repetitions=1)
+    assert [s.run.run for s in load_page(tmp_path, fake.lean()).runs] == ["smoke"]
+    fake.fill(tmp_path / "fake" / "default" / "main", fake.lean(), repetitions=1)
+    assert [s.run.run for s in load_page(tmp_path, fake.lean()).runs] == ["default"]
 
 
 def test_the_terminal_gets_the_comparison_and_the_verdicts(fake, results_folder):
@@ -81,6 +89,8 @@ def test_the_terminal_gets_the_comparison_and_the_verdicts(fake, results_folder)
 
 
 def test_a_run_without_finished_trials_says_so(fake, tmp_path):
+    failed = Record(id="f" * 16, study="fake", arm="huge", repetition=0, status="failed", error="x")
+    Store(tmp_path / "default" / "main").save(Outcome(record=failed))
     assert "no finished trials" in terminal_summary(fake.study(), tmp_path / "default")
 
 
@@ -100,7 +110,7 @@ assert not {"torch", "merlin", "perceval", "sklearn"} & sys.modules.keys()
 
 
 def test_no_report_imports_torch_and_the_terminal_not_even_matplotlib(fake, tmp_path):
-    fake.fill(tmp_path / "fake" / "default", fake.lean(), repetitions=2)
+    fake.fill(tmp_path / "fake" / "default" / "main", fake.lean(), repetitions=2)
     command = [sys.executable, "-c", PROGRAM, fake.__file__, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

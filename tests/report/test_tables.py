@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qlmbench.packing import pack_classes
 from qlmbench.records import Outcome, Record
 from qlmbench.report import details
 from qlmbench.report.load import load_results
@@ -27,7 +29,7 @@ METRIC = "test_accuracy"
 
 
 def test_the_reference_is_the_classical_arm_that_is_best_on_validation_not_on_test(fake, tmp_path):
-    store = fake.fill(tmp_path / "default", repetitions=6)
+    store = fake.fill(tmp_path / "default" / "main", repetitions=6)
     folder = store.folder
     study = fake.study()
     results = load_results(study, folder)
@@ -49,6 +51,25 @@ def test_differences_to_the_reference_are_paired_and_the_reference_has_none(resu
     assert np.isnan(frame.loc[reference, "difference"])
 
 
+def test_macro_f1_stands_beside_accuracy_where_there_are_more_than_two_classes(fake, tmp_path):
+    fake.fill(tmp_path / "default" / "main", fake.lean(), repetitions=2)
+    two = load_results(fake.lean(), tmp_path / "default" / "main")
+    assert "macro-F1, %" not in comparison_table(two).columns
+    three = replace(
+        two,
+        splits={
+            r: split.model_copy(update={"test": pack_classes([0, 1, 2])})
+            for r, split in two.splits.items()
+        },
+    )
+    assert three.n_classes == 3
+    table = comparison_table(three)
+    expected = 100 * two.values("logreg", "test_macro_f1").mean()
+    shown = table.shown.set_index("arm")["macro-F1, %"]
+    row = next(value for arm, value in shown.items() if "Logistic" in arm)
+    assert float(row) == pytest.approx(expected, abs=0.051)
+
+
 def test_means_lie_inside_their_intervals(results):
     frame = comparison_frame(results, METRIC)
     assert ((frame["low"] <= frame["mean"]) & (frame["mean"] <= frame["high"])).all()
@@ -64,8 +85,13 @@ def test_a_quoted_percentage_and_a_quoted_fraction_read_alike(fake, results):
 
 def test_a_control_as_good_as_the_papers_arm_keeps_its_explanation(fake, tmp_path):
     skill = fake.SKILL | {"tanh": fake.SKILL["photonic-8-2"], "frozen": 0.6}
-    fake.fill(tmp_path / "default", skill=skill, repetitions=80)
-    table = details.controls_table(load_results(fake.study(), tmp_path / "default"))
+    names = ("photonic-8-2", "tanh", "frozen", "shuffled")
+    study = fake.study()
+    few = study.model_copy(
+        update={"arms": [study.arm(name) for name in names], "claims": study.claims[:0]}
+    )
+    fake.fill(tmp_path / "default" / "main", few, skill=skill, repetitions=80)
+    table = details.controls_table(load_results(few, tmp_path / "default" / "main"))
     reading = dict(zip(table.data["arm"], table.data["reading"], strict=True))
     assert "stands" in reading["tanh"]
     assert "does not explain" in reading["frozen"]
@@ -73,8 +99,8 @@ def test_a_control_as_good_as_the_papers_arm_keeps_its_explanation(fake, tmp_pat
 
 
 def test_shuffled_labels_above_chance_are_called_out(fake, tmp_path):
-    fake.fill(tmp_path / "default", skill=fake.SKILL | {"shuffled": 0.8})
-    table = details.controls_table(load_results(fake.study(), tmp_path / "default"))
+    fake.fill(tmp_path / "default" / "main", skill=fake.SKILL | {"shuffled": 0.8})
+    table = details.controls_table(load_results(fake.study(), tmp_path / "default" / "main"))
     assert "above chance" in table.data.set_index("arm").loc["shuffled", "reading"]
 
 
@@ -97,7 +123,7 @@ def test_parameters_and_hardware_cost_are_shown_for_every_arm(results):
 
 
 def test_failures_are_shown_and_count_nowhere(fake, tmp_path):
-    store = fake.fill(tmp_path / "default", repetitions=2)
+    store = fake.fill(tmp_path / "default" / "main", repetitions=2)
     failed = Record(id="f" * 16, study="fake", arm="huge", repetition=0, status="failed", error="x")
     store.save(Outcome(record=failed))
     store.consolidate()

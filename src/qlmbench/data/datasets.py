@@ -161,6 +161,11 @@ def _registered_sha256(name: str, known: _Registered) -> str:
 def _folder(name_or_folder: str) -> Path:
     folder = Path(name_or_folder).expanduser()
     looks_like_a_name = "/" not in name_or_folder and "\\" not in name_or_folder
+    if name_or_folder in _ONLY_AS_FOLDER:
+        raise UserError(
+            f"dataset {name_or_folder!r} is not fetched: {_ONLY_AS_FOLDER[name_or_folder]}",
+            do=f"download it and give its folder with --data {name_or_folder}=FOLDER",
+        )
     if looks_like_a_name and not folder.is_dir():
         raise unknown("dataset", name_or_folder, dataset_names(), "qlmbench, and no folder either")
     return folder
@@ -324,3 +329,11 @@ _REGISTERED = {
     "sst2-glue": _Registered(_sst2_glue, _TWO, _SST2_GLUE),
     "toy": _Registered(_toy, _TWO),
 }
+
+_ONLY_AS_FOLDER = {
+    "sst2-sentences": (
+        "SST-2 by sentences (6,920 train, 872 validation, 1,821 test; SetFit/sst2 on the hub) has "
+        "no revision that we could pin and check"
+    ),
+}
+"""Datasets that a profile may name and a user has to bring, and why."""

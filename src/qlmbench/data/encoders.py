@@ -5,7 +5,7 @@ An encoder's identity is known without importing torch and changes exactly when 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,28 +118,104 @@ def encode(
     UserError
         If there is no such encoder, it cannot be fetched, or the cache cannot be written.
     """
-    import numpy as np
+    check_texts(texts)
+    if name == HASHING:
+        return _hash(texts)
+    identity = encoder_identity(name)
 
+    def load() -> TransformerEncoder:
+        return _load(name, identity["weights"], progress)
+
+    return encode_missing(identity, texts, load, progress=progress, threads=jobs)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Refuse what has no features.
+
+    Raises
+    ------
+    ValueError
+        If there are no texts, or one of them is empty.
+    """
     if not texts:
         raise ValueError("no texts to encode; give at least one")
     empty = [i for i, text in enumerate(texts) if not text.strip()]
     if empty:
         raise ValueError(f"text {empty[0]} of {len(texts)} is empty; every text needs a word")
-    if name == HASHING:
-        return _hash(texts)
-    identity = encoder_identity(name)
+
+
+def encode_missing(
+    identity: Mapping[str, str],
+    texts: Sequence[str],
+    load: Callable[[], TransformerEncoder],
+    *,
+    progress: Progress | None = None,
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Return the features of texts; the encoder is loaded only if the cache does not have them all.
+
+    Parameters
+    ----------
+    identity : mapping of str to str
+        What decides the vectors, with a ``name`` to show and the ``width``; names the cache file.
+    texts : sequence of str, length n
+        Sentences; each is encoded once however often it occurs.
+    load : callable
+        Gives the encoder of this identity.
+    progress : callable, optional
+        Told how many texts are done.
+    threads : int
+        Number of threads.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, width)
+
+    Raises
+    ------
+    UserError
+        If the cache cannot be written, and what ``load`` raises.
+    """
+    import numpy as np
+
     cache = FeatureCache(_cache_file(identity), int(identity["width"]))
     keys = [text_key(text) for text in texts]
     found = cache.read(list(dict.fromkeys(keys)))
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
     if missing:
-        encoder = _load(name, identity["weights"], progress)
-        for done in _compute(encoder, missing, jobs):
+        encoder = load()
+        for done in _compute(encoder, missing, threads):
             cache.write(done)
             found.update(done)
             if progress:
                 progress(f"encoding with {identity['name']}", len(found), len(set(keys)))
     return np.stack([found[key] for key in keys])
+
+
+def take_encoder(name: str, progress: Progress | None = None) -> TransformerEncoder:
+    """Load an encoder for the caller alone, who may change its weights.
+
+    One that `encode` has in memory is handed over, not copied; `encode` then loads its own again.
+
+    Parameters
+    ----------
+    name : str
+        A registered name other than "hashing", or the path of a model folder.
+    progress : callable, optional
+        Told what is being fetched.
+
+    Returns
+    -------
+    TransformerEncoder
+
+    Raises
+    ------
+    UserError
+        If there is no such encoder, or it cannot be fetched.
+    """
+    encoder = _load(name, encoder_identity(name)["weights"], progress)
+    _load_cached.cache_clear()
+    return encoder
 
 
 def _cache_file(identity: Mapping[str, str]) -> Path:

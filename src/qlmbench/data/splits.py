@@ -114,6 +114,28 @@ def select(dataset: Dataset, rows: Sequence[Row]) -> tuple[list[str], NDArray[np
     return texts, np.array(labels, dtype=np.int64)
 
 
+def positions(dataset: Dataset, rows: Sequence[Row]) -> tuple[list[int], int]:
+    """Return the numbers of rows when all parts of a dataset are counted through.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The dataset they were drawn from.
+    rows : sequence of (str, int)
+        Part and index.
+
+    Returns
+    -------
+    numbers : list of int
+        In the order of ``rows``; equal for equal rows, whatever the split.
+    total : int
+        Number of rows of the dataset.
+    """
+    sizes = [len(dataset.parts[part]) for part in _parts(dataset)]
+    starts = dict(zip(_parts(dataset), np.cumsum([0, *sizes]).tolist(), strict=False))
+    return [starts[part] + i for part, i in rows], sum(sizes)
+
+
 def normalised(text: str) -> str:
     """Return the form in which two texts count as equal: case folded, white space single."""
     return " ".join(text.casefold().split())

@@ -18,6 +18,7 @@ from qlmbench.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
 TOKENS_A_BATCH = 1024
 SENTENCES_A_BATCH = 32
@@ -63,8 +64,15 @@ def settings_of(folder: Path) -> dict[str, str]:
         "pooling": pooling,
         "max_length": str(text["max_seq_length"]),
         "normalise": normalise,
-        "width": str(_json(folder / "config.json")["hidden_size"]),
+        "width": str(_width(folder / "config.json")),
     }
+
+
+def _width(path: Path) -> int:
+    config = _json(path)
+    if "hidden_size" not in config:
+        raise UserError(f"{path}: no hidden_size", expected="a model of the BERT family")
+    return int(config["hidden_size"])
 
 
 def _pooling(path: Path) -> str:
@@ -98,6 +106,13 @@ class TransformerEncoder:
     settings : dict of str to str
         As `settings_of` gives them.
 
+    Attributes
+    ----------
+    model : transformers.PreTrainedModel
+        From tokens to hidden states; in evaluation mode.
+    padding : int
+        The token that fills up the shorter sentences of a batch.
+
     Raises
     ------
     UserError
@@ -115,7 +130,35 @@ class TransformerEncoder:
             model = AutoModel.from_pretrained(
                 str(folder), use_safetensors=True, local_files_only=True, dtype="float32"
             )
-        self._model = model.eval()
+        self.model = model.eval()
+        self.padding: int = self._tokenizer.pad_token_id
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each text; longer texts are cut to the model's ``max_length``."""
+        tokens: list[list[int]] = self._tokenizer(
+            list(texts), truncation=True, max_length=int(self._settings["max_length"])
+        )["input_ids"]
+        return tokens
+
+    def pool(self, hidden: Tensor, real: Tensor | None = None) -> Tensor:
+        """Turn the hidden states of a sentence's tokens into one vector, not normalised.
+
+        Parameters
+        ----------
+        hidden : Tensor, shape (n, tokens, width)
+        real : Tensor of 0 and 1, shape (n, tokens), optional
+            Which tokens are not padding; default all.
+
+        Returns
+        -------
+        Tensor, shape (n, width)
+        """
+        if self._settings["pooling"] == "first":
+            return hidden[:, 0]
+        if real is None:
+            return hidden.mean(dim=1)
+        weight = real.to(hidden.dtype).unsqueeze(2)
+        return (hidden * weight).sum(dim=1) / weight.sum(dim=1)
 
     def encode(
         self, texts: Sequence[str], *, threads: int = 1
@@ -139,26 +182,16 @@ class TransformerEncoder:
             Positions in ``texts``.
         vectors : ndarray of float32, shape (len(rows), width)
         """
-        import torch
-
-        tokens = self._tokenizer(
-            list(texts), truncation=True, max_length=int(self._settings["max_length"])
-        )["input_ids"]
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
+        tokens = self.tokenise(texts)
+        with used_threads(threads):
             for rows in equal_length_batches([len(t) for t in tokens]):
                 yield rows, self._forward([tokens[row] for row in rows])
-        finally:
-            torch.set_num_threads(before)
 
     def _forward(self, tokens: list[list[int]]) -> NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():
-            hidden = self._model(input_ids=torch.tensor(tokens)).last_hidden_state
-            first = self._settings["pooling"] == "first"
-            pooled = hidden[:, 0] if first else hidden.mean(dim=1)
+            pooled = self.pool(self.model(input_ids=torch.tensor(tokens)).last_hidden_state)
             if self._settings["normalise"] == "yes":
                 pooled = torch.nn.functional.normalize(pooled, dim=1)
         vectors: NDArray[np.float32] = pooled.numpy()
@@ -186,6 +219,19 @@ def equal_length_batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         step = max(1, min(SENTENCES_A_BATCH, TOKENS_A_BATCH // max(1, length)))
         for start in range(0, len(groups[length]), step):
             yield groups[length][start : start + step]
+
+
+@contextmanager
+def used_threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads, and put their number back to what it was afterwards."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

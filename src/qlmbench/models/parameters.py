@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,14 +30,18 @@ def count_parameters(estimator: Any) -> Parameters | None:
     Parameters
     ----------
     estimator : classifier
-        One of our heads, or a scikit-learn classifier. For a linear model these are its
-        coefficients, for a kernel machine the dual coefficients of its support vectors.
+        One of our heads; an estimator that counts itself, by a method ``count_parameters()``; or a
+        scikit-learn classifier. For a linear model these are its coefficients, for a kernel
+        machine the dual coefficients of its support vectors.
 
     Returns
     -------
     Parameters or None
         None where the notion does not apply.
     """
+    if hasattr(estimator, "count_parameters"):
+        counted: Parameters = estimator.count_parameters()
+        return counted
     if isinstance(estimator, StackedClassifier):
         n_classes = len(estimator.classes_)
         key = (type(estimator), estimator.structure(), estimator.n_features_in_, n_classes)
@@ -89,24 +94,46 @@ def audit(network: nn.Module, n_features: int) -> Parameters:
         quantum=quantum,
         effective=classical - dead_classical + sum(angle_rank(c) for c in circuits),
         dead=sum(dead.values()),
+        dead_classical=dead_classical,
         dead_in=dead,
     )
 
 
 def _dead(network: nn.Module, n_features: int) -> dict[str, int]:
-    """Count, by name of the parameter tensor, the entries that no output depends on."""
+    """Count, by name of the parameter tensor, the entries that no logit depends on."""
     network.eval()
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    trainable = list(named.values())
     g = torch.Generator().manual_seed(seed_for("sampling", purpose="dead parameters"))
-    dtype = trainable[0].dtype
+    dtype = next(iter(named.values())).dtype
     x = torch.randn(1, N_POINTS, n_features, generator=g, dtype=dtype)
-    logits = network(x)
-    alive = [torch.zeros_like(p, dtype=torch.bool) for p in trainable]
+    return dead_entries(network(x), named, g)
+
+
+def dead_entries(
+    outputs: Tensor, named: Mapping[str, Tensor], generator: torch.Generator | None = None
+) -> dict[str, int]:
+    """Count the entries of tensors that outputs do not depend on.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        Real, of any shape, at many random inputs.
+    named : mapping of str to Tensor
+        Tensors, by name, that they were computed from.
+    generator : torch.Generator, optional
+        Of the random weightings of the outputs.
+
+    Returns
+    -------
+    dict of str to int
+        Names with such entries, and how many.
+    """
+    g = generator or torch.Generator().manual_seed(seed_for("sampling", purpose="dead entries"))
+    alive = [torch.zeros_like(p, dtype=torch.bool) for p in named.values()]
     for _ in range(3):  # a derivative may vanish by accident for one weighting, not for three
-        weights = torch.randn(logits.shape, generator=g, dtype=dtype)
+        weights = torch.randn(outputs.shape, generator=g, dtype=outputs.dtype)
         grads = torch.autograd.grad(
-            (logits * weights).sum(), trainable, retain_graph=True, allow_unused=True
+            (outputs * weights).sum(), list(named.values()), retain_graph=True, allow_unused=True
         )
         for known, grad in zip(alive, grads, strict=True):
             if grad is not None:
@@ -119,12 +146,28 @@ def angle_rank(circuit: Any) -> int:
     """Rank of the Jacobian of a circuit's outputs to its angles, at random inputs.
 
     It is the number of angles that matter: more of them only describe the same functions again.
-    Random weightings of the outputs stand for the outputs; they keep the rank, and there are few.
     """
     angles = [p for p in circuit.parameters() if p.requires_grad]
-    if not angles:
-        return 0
-    outputs = _outputs_at_random(circuit)
+    return jacobian_rank(_outputs_at_random(circuit), angles) if angles else 0
+
+
+def jacobian_rank(outputs: Tensor, angles: Sequence[Tensor]) -> int:
+    """Rank of the Jacobian of outputs to angles.
+
+    Random weightings of the outputs stand for the outputs; they keep the rank, and there are few.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        Real, of any shape, at many random inputs.
+    angles : sequence of Tensor
+        What they were computed from.
+
+    Returns
+    -------
+    int
+        At most the number of angles.
+    """
     n_angles = sum(p.numel() for p in angles)
     g = torch.Generator().manual_seed(seed_for("sampling", purpose="angle rank"))
     rows = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from qlmbench.models.layers import StackedLinear
+from qlmbench.models.measurement import Measurement, check_shots
 from qlmbench.models.stacked import StackedClassifier, TrainingOptions
 from qlmbench.models.training import FloatArray
 from qlmbench.quantum.fock import Space
@@ -41,8 +42,18 @@ class PhotonicClassifier(StackedClassifier):
         Outcomes that are kept: at most one photon a mode (post-selected), or all.
     readout : {"probabilities", "mode_expectations"}, default="probabilities"
         What the linear readout sees.
+    n_groups : int or None, default=None
+        Sum neighbouring probabilities into so many outputs, so that heads of different numbers of
+        photons have equally many; see `PhotonicCircuit`.
     indistinguishability : float, default=1.0
         1: identical photons. 0: distinguishable ones, which do not interfere with each other.
+    transmittance : float, default=1.0
+        Probability that a photon arrives. In the unbunched space events with a lost photon are
+        discarded: there it lowers the surviving mass (see `diagnostics`) and changes no output.
+    shots : int or None, default=None
+        Measurements of each circuit in evaluation; with post-selection, those that are kept.
+        Training is exact, validation included. A row's shots depend on `random_state` and on the
+        row alone, not on the rows beside it. Exact probabilities without.
     phase_scale : float, default=pi
         Phase of a fully saturated feature, in radians.
     train_circuit : bool, default=True
@@ -53,6 +64,10 @@ class PhotonicClassifier(StackedClassifier):
         See `StackedClassifier`.
     """
 
+    conditions: ClassVar[frozenset[str]] = frozenset(
+        {"shots", "indistinguishability", "transmittance", "random_state"}
+    )
+
     def __init__(
         self,
         n_modes: int = 4,
@@ -60,10 +75,13 @@ class PhotonicClassifier(StackedClassifier):
         n_blocks: int = 1,
         space: Space = "unbunched",
         readout: Readout = "probabilities",
+        n_groups: int | None = None,
         indistinguishability: float = 1.0,
         phase_scale: float = math.pi,
         train_circuit: bool = True,
         backend: str = "stacked",
+        transmittance: float = 1.0,
+        shots: int | None = None,
         **training: Unpack[TrainingOptions],
     ) -> None:
         super().__init__(**training)
@@ -72,10 +90,13 @@ class PhotonicClassifier(StackedClassifier):
         self.n_blocks = n_blocks
         self.space = space
         self.readout = readout
+        self.n_groups = n_groups
         self.indistinguishability = indistinguishability
         self.phase_scale = phase_scale
         self.train_circuit = train_circuit
         self.backend = backend
+        self.transmittance = transmittance
+        self.shots = shots
 
     @classmethod
     def build(
@@ -116,13 +137,34 @@ class PhotonicClassifier(StackedClassifier):
             mesh=self._mesh,
             space=self.space,
             readout=self.readout,
+            n_groups=self.n_groups,
             indistinguishability=self.indistinguishability,
+            transmittance=self.transmittance,
             trainable=self.train_circuit,
             init_scale=[math.pi * scale for scale in scales],
             seeds=[seed_for("initialisation", seed=s, layer="circuit") for s in seeds],
             dtype=dtype,
         )
         return circuit
+
+    def _check_conditions(self) -> None:
+        check_shots(self.shots)
+        if self.shots is not None and self.backend == "merlin":
+            raise ValueError(
+                f"shots={self.shots} with backend='merlin'; expected backend='stacked', or no shots"
+            )
+
+    def _evaluation_network(self) -> nn.Module:
+        network = super()._evaluation_network()
+        if self.shots is None:
+            return network
+        if not isinstance(network, PhotonicNetwork):
+            raise ValueError(
+                f"{type(self).__name__} has a network of its own, which draws no shots; leave out "
+                f"shots={self.shots}"
+            )
+        network.measurement = Measurement(self.random_state, self.shots)
+        return network
 
     _mesh: Mesh = "mzi"
 
@@ -164,11 +206,22 @@ class PhotonicNetwork(nn.Module):
         self.encoder = encoder
         self.circuit = circuit
         self.readout = readout
+        #: How the circuit is measured; exactly without.
+        self.measurement: Measurement | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
-        logits: Tensor = self.readout(self.circuit(self.encoder(x)))
+        phases = self.encoder(x)
+        exact = self.measurement is None
+        logits: Tensor = self.readout(self.circuit(phases) if exact else self._drawn(phases, x))
         return logits
+
+    def _drawn(self, phases: Tensor, x: Tensor) -> Tensor:
+        circuit = self.circuit
+        assert isinstance(circuit, PhotonicCircuit)
+        assert self.measurement is not None
+        drawn = self.measurement.frequencies(circuit.probabilities(phases), x)
+        return drawn if circuit.readout_matrix is None else drawn @ circuit.readout_matrix
 
 
 class Sigmoid(nn.Module):

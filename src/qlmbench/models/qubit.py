@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Self, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 import torch
-from torch import nn
+from sklearn.base import clone
+from torch import Tensor, nn
 
 from qlmbench.models.layers import StackedLinear
+from qlmbench.models.measurement import Measurement, check_noise, check_shots
 from qlmbench.models.photonic import SHOTS_ON_HARDWARE, Sigmoid
 from qlmbench.models.stacked import StackedClassifier, TrainingOptions
+from qlmbench.models.training import Problem
+from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_patterns import angle_encoding, connectivity_layers, reuploading
 from qlmbench.quantum.qubits import DiffMethod, QubitCircuit
 from qlmbench.records import Cost
@@ -36,12 +40,23 @@ class QubitClassifier(StackedClassifier):
     train_circuit : bool, default=True
         Whether the layers are trained, or stay as drawn.
     shots : int or None, default=None
-        Measurements of each circuit; exact expectations without.
+        Measurements of each circuit, in training and in evaluation; exact expectations without.
+        In evaluation a row's shots depend on `random_state` and on the row alone.
     diff_method : {"backprop", "adjoint", "parameter-shift"} or None, default=None
         How gradients come; by default backprop, and parameter-shift with shots.
+    depolarizing : float, default=0.0
+        Probability of a Pauli error on each qubit after each gate that touches it. Of the
+        evaluation only: see `StackedClassifier.under`.
+    n_trajectories : int or None, default=None
+        Error patterns that the noise is averaged over; without, exact noise for few qubits and a
+        hundred patterns for more.
     **training
         See `StackedClassifier`.
     """
+
+    conditions: ClassVar[frozenset[str]] = frozenset(
+        {"shots", "depolarizing", "n_trajectories", "random_state"}
+    )
 
     def __init__(
         self,
@@ -53,6 +68,8 @@ class QubitClassifier(StackedClassifier):
         train_circuit: bool = True,
         shots: int | None = None,
         diff_method: DiffMethod | None = None,
+        depolarizing: float = 0.0,
+        n_trajectories: int | None = None,
         **training: Unpack[TrainingOptions],
     ) -> None:
         super().__init__(**training)
@@ -64,6 +81,8 @@ class QubitClassifier(StackedClassifier):
         self.train_circuit = train_circuit
         self.shots = shots
         self.diff_method = diff_method
+        self.depolarizing = depolarizing
+        self.n_trajectories = n_trajectories
 
     @classmethod
     def build(
@@ -78,25 +97,41 @@ class QubitClassifier(StackedClassifier):
             for name, n_in, n_out in (("in", n_features, n), ("out", n, n_classes))
         }
         circuit = first._make_circuit(seeds, scales, dtype)
-        return nn.Sequential(layers["in"], Sigmoid(first.angle_scale), circuit, layers["out"])
+        return QubitNetwork(layers["in"], Sigmoid(first.angle_scale), circuit, layers["out"])
 
     def _make_circuit(
         self, seeds: list[int], scales: list[float], dtype: torch.dtype
     ) -> QubitCircuit:
         block = connectivity_layers(self.n_qubits, self.connectivity, self.n_layers)
-        circuit = QubitCircuit(
+        return make_circuit(
             reuploading(angle_encoding(self.n_qubits), block, self.n_blocks),
-            repetitions=len(seeds),
+            "circuit",
+            seeds,
+            scales,
             shots=self.shots,
             diff_method=self.diff_method,
-            seeds=[seed_for("initialisation", seed=s, layer="circuit") for s in seeds],
-            init_scale=math.pi,
             trainable=self.train_circuit,
             dtype=dtype,
         )
-        with torch.no_grad():
-            circuit.weights.mul_(torch.tensor(scales, dtype=dtype)[:, None])
-        return circuit
+
+    def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
+        refuse_noise_in_training(self.depolarizing)
+        return super()._check(X, y, X_val, y_val)
+
+    def _check_conditions(self) -> None:
+        check_shots(self.shots)
+        check_noise(self.depolarizing, self.n_trajectories)
+
+    def _evaluation_network(self) -> nn.Module:
+        exact = clone(self).set_params(shots=None)
+        network = self.build([exact], self.n_features_in_, len(self.classes_), torch.float64)
+        assert isinstance(network, QubitNetwork)
+        network.eval()
+        if self.shots is not None or self.depolarizing > 0:
+            network.measurement = Measurement(
+                self.random_state, self.shots, self.depolarizing, self.n_trajectories
+            )
+        return network
 
     def hardware_cost(self, n_train: int) -> Cost:
         """Circuit evaluations that this training would take on a processor.
@@ -108,3 +143,65 @@ class QubitClassifier(StackedClassifier):
         shifted = self.n_blocks * self.n_qubits + weights
         circuits = self.n_iter_ * n_train * (1 + 2 * shifted)
         return Cost(circuits=circuits, shots=circuits * (self.shots or SHOTS_ON_HARDWARE))
+
+
+class QubitNetwork(nn.Sequential):
+    """Linear map, sigmoid, circuit, linear readout: (R, n, F) to (R, n, C)."""
+
+    #: How the circuit is measured; as it says itself without.
+    measurement: Measurement | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        linear, sigmoid, circuit, readout = self
+        angles = sigmoid(linear(x))
+        exact = self.measurement is None
+        z = circuit(angles) if exact else self._measured(circuit, angles, x)
+        logits: Tensor = readout(z)
+        return logits
+
+    def _measured(self, circuit: nn.Module, angles: Tensor, x: Tensor) -> Tensor:
+        assert isinstance(circuit, QubitCircuit)
+        assert self.measurement is not None
+        return self.measurement.z(circuit, angles, x)
+
+
+def make_circuit(
+    description: CircuitDescription,
+    name: str,
+    seeds: Sequence[int],
+    scales: Sequence[float],
+    **options: Any,
+) -> QubitCircuit:
+    """Make the circuits of a stack, with normal initial angles of pi times each copy's scale.
+
+    Parameters
+    ----------
+    description : CircuitDescription
+        The circuit.
+    name : str
+        Distinguishes the circuits of one network.
+    seeds, scales : sequence
+        Seed and initial scale, one a copy.
+    **options
+        See `QubitCircuit`; ``dtype`` is required.
+    """
+    circuit = QubitCircuit(
+        description,
+        repetitions=len(seeds),
+        seeds=[seed_for("initialisation", seed=s, layer=name) for s in seeds],
+        init_scale=math.pi,
+        **options,
+    )
+    with torch.no_grad():
+        circuit.weights.mul_(circuit.weights.new_tensor(scales)[:, None])
+    return circuit
+
+
+def refuse_noise_in_training(depolarizing: float) -> None:
+    """Raise ValueError if a head is to be trained with noisy gates."""
+    if depolarizing:
+        raise ValueError(
+            f"fit with depolarizing={depolarizing}; expected 0, for training is exact: fit without "
+            f"noise, then evaluate head.under(depolarizing={depolarizing})"
+        )

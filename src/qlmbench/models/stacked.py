@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self, TypedDict
@@ -59,8 +60,8 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     class_weight : "balanced", dict or None, default=None
         Weights of the classes in the loss.
     precision : {"double", "single"}, default="double"
-        Floating-point type of the training. In double a head is the same to the last bit whether
-        it is trained in a stack or alone; in single it may differ by rounding.
+        Floating-point type of the training. In double a head trained in a stack equals one trained
+        alone but for rounding in the last digits; in single the rounding may grow over epochs.
     random_state : int, default=0
         Seed of initialisation, batches and dropout.
 
@@ -82,6 +83,9 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     varying: ClassVar[frozenset[str]] = frozenset(
         {"learning_rate", "weight_decay", "init_scale", "random_state"}
     )
+
+    #: Arguments that `under` may change: those that say how the trained head is evaluated.
+    conditions: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,
@@ -220,6 +224,50 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             logits = torch.cat([self.network_(block[None])[0] for block in blocks])
         return np.asarray(logits.numpy())
 
+    # ---- the same head elsewhere -----------------------------------------------------------
+
+    def under(self, **conditions: Any) -> Self:
+        """Return the trained head as it works under other conditions: shots, noise, loss.
+
+        Nothing is trained; this head stays as it is.
+
+        Parameters
+        ----------
+        **conditions
+            Constructor arguments with their new values; a head lists in its ``conditions`` which
+            ones it knows.
+
+        Returns
+        -------
+        head
+            A fitted copy with the same trained parameters.
+
+        Raises
+        ------
+        ValueError
+            If an argument is no condition, or gives the network another shape.
+        sklearn.exceptions.NotFittedError
+            If this head is not fitted.
+
+        Examples
+        --------
+        >>> head.under(shots=1000).score(X_test, y_test)  # doctest: +SKIP
+        """
+        check_is_fitted(self)
+        foreign = sorted(set(conditions) - self.conditions)
+        if foreign:
+            raise ValueError(
+                f"{type(self).__name__}.under: got {', '.join(foreign)}; expected only "
+                f"{', '.join(sorted(self.conditions)) or 'nothing'}: other arguments would make "
+                "another head, train that one"
+            )
+        other = copy.copy(self)
+        other.set_params(**conditions)
+        other._check_conditions()
+        other.network_ = other._evaluation_network()
+        _transfer(self.network_, other.network_, conditions)
+        return other
+
     # ---- inside --------------------------------------------------------------------------
 
     def structure(self) -> str:
@@ -232,6 +280,7 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"precision={self.precision!r}; expected one of {', '.join(_DTYPES)}")
         if self.patience is not None and not self.restore_best:
             raise ValueError("patience goes with restore_best=True: it ends at the best state")
+        self._check_conditions()
         if (X_val is None) != (y_val is None):
             raise ValueError("give both X_val and y_val, or neither")
         X, y = validate_data(self, X, y)
@@ -288,12 +337,21 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Scoring in double makes a row's result independent of its place among the rows.
         """
-        alone = self.build([self], self.n_features_in_, len(self.classes_), torch.float64)
+        alone = self._evaluation_network()
         stacked = dict(network.named_parameters())
         for name, parameter in alone.named_parameters():
             values = stacked[name]
             parameter.copy_(values[r : r + 1] if n_copies > 1 else values)
         return alone
+
+    def _evaluation_network(self) -> nn.Module:
+        """Make the network of this head alone as it is evaluated, its parameters still to come."""
+        network = self.build([self], self.n_features_in_, len(self.classes_), torch.float64)
+        network.eval()
+        return network
+
+    def _check_conditions(self) -> None:
+        """Raise ValueError if a condition of the evaluation is out of its range."""
 
     # ---- what the tables say of it ---------------------------------------------------------
 
@@ -307,6 +365,21 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 _DTYPES = {"single": torch.float32, "double": torch.float64}
+
+
+@torch.no_grad()
+def _transfer(source: nn.Module, target: nn.Module, conditions: dict[str, Any]) -> None:
+    """Copy all parameters; another shape means that the conditions made another network."""
+    old, new = dict(source.named_parameters()), dict(target.named_parameters())
+    for name in sorted(old.keys() | new.keys()):
+        shapes = [tuple(p[name].shape) if name in p else None for p in (old, new)]
+        if shapes[0] != shapes[1]:
+            changed = ", ".join(f"{k}={v!r}" for k, v in conditions.items())
+            raise ValueError(
+                f"under({changed}) gives {name} the shape {shapes[1]}; trained was {shapes[0]}: "
+                "train a head with these arguments instead"
+            )
+        new[name].copy_(old[name])
 
 
 def _divergence(head: StackedClassifier, history: History) -> Exception | None:

@@ -7,7 +7,8 @@ come from the same blocks, so that they always say the same.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -110,7 +111,31 @@ class Flavour(Protocol):
         ...
 
 
-class GitHub:
+class _Markdown(ABC):
+    """What both flavours write alike."""
+
+    def _common(self, block: Heading | Text | TableBlock | Code | Downloads, base: str) -> str:
+        match block:
+            case Heading(level, text):
+                return f"{'#' * level} {text}"
+            case Text(text):
+                return text
+            case TableBlock(table):
+                return _table(table)
+            case Code(text):
+                return f"```console\n{text}\n```"
+            case Downloads(rows):
+                return "\n".join(self._download(label, files, base) for label, files in rows)
+
+    def _download(self, label: str, files: tuple[tuple[str, str], ...], base: str) -> str:
+        return f"- {label}: " + ", ".join(self._file(name, base + path) for name, path in files)
+
+    @abstractmethod
+    def _file(self, name: str, path: str) -> str:
+        """Write a link to a file that is to be downloaded."""
+
+
+class GitHub(_Markdown):
     """Markdown as GitHub shows it."""
 
     _SIGN = {  # noqa: RUF012 - constant
@@ -132,26 +157,21 @@ class GitHub:
 
     def _block(self, block: Block, base: str) -> str:
         match block:
-            case Heading(level, text):
-                return f"{'#' * level} {text}"
-            case Text(text):
-                return text
-            case TableBlock(table):
-                return _table(table)
             case FigureBlock():
                 return self._figure(block, base)
             case Cards(cards):
                 return "\n".join(self._card(card) for card in cards)
-            case Code(text):
-                return f"```console\n{text}\n```"
-            case Downloads(rows):
-                return _links(rows, lambda name, path: f"[{name}]({base}{path})")
             case Contents(titles):
                 return " · ".join(f"[{title}](#{anchor(title)})" for title in titles)
             case Fold(title, inner):
                 body = self.write(inner, base)
                 title = html.escape(title)
                 return f"<details>\n<summary>{title}</summary>\n\n{body}\n</details>"
+            case _:
+                return self._common(block, base)
+
+    def _file(self, name: str, path: str) -> str:
+        return f"[{name}]({path})"
 
     def _figure(self, figure: FigureBlock, base: str) -> str:
         alt = html.escape(figure.alt)
@@ -170,7 +190,7 @@ class GitHub:
         )
 
 
-class Myst:
+class Myst(_Markdown):
     """MyST for Sphinx with sphinx-design and the pydata theme."""
 
     _COLOUR = {  # noqa: RUF012 - constant
@@ -196,27 +216,22 @@ class Myst:
 
     def _block(self, block: Block, base: str, fence: int) -> str:
         match block:
-            case Heading(level, text):
-                return f"{'#' * level} {text}"
-            case Text(text):
-                return text
-            case TableBlock(table):
-                return _table(table)
             case FigureBlock():
                 return self._figure(block, base)
             case Cards(cards):
                 inner = "\n".join(self._card(card) for card in cards)
                 return f"::::{{grid}} 1 1 2 2\n:gutter: 3\n\n{inner}\n::::"
-            case Code(text):
-                return f"```console\n{text}\n```"
-            case Downloads(rows):
-                return _links(rows, lambda name, path: f"{{download}}`{name} <{base}{path}>`")
             case Contents():
                 return ""  # the theme lists the headings beside the page
             case Fold(title, inner_blocks):
                 colons = ":" * fence
                 inner = self._write(inner_blocks, base, fence - 1)
                 return f"{colons}{{dropdown}} {title}\n\n{inner}\n{colons}"
+            case _:
+                return self._common(block, base)
+
+    def _file(self, name: str, path: str) -> str:
+        return f"{{download}}`{name} <{path}>`"
 
     def _figure(self, figure: FigureBlock, base: str) -> str:
         images = "\n\n".join(
@@ -236,15 +251,6 @@ class Myst:
 def _table(table: Table) -> str:
     caption = f"\n*{table.caption}*" if table.caption else ""
     return to_markdown(table) + caption
-
-
-def _links(
-    rows: tuple[tuple[str, tuple[tuple[str, str], ...]], ...], link: Callable[[str, str], str]
-) -> str:
-    return "\n".join(
-        f"- {label}: " + ", ".join(link(name, path) for name, path in files)
-        for label, files in rows
-    )
 
 
 def anchor(title: str) -> str:

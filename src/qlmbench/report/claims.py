@@ -10,9 +10,9 @@ import pandas as pd
 
 from qlmbench.errors import UserError
 from qlmbench.report import wording as w
-from qlmbench.report.load import Results
+from qlmbench.report.load import Results, RunResults
 from qlmbench.report.render import Table
-from qlmbench.spec import Claim, Direction
+from qlmbench.spec import Claim, Direction, Study
 from qlmbench.stats import (
     ClaimVerdict,
     DifferenceCase,
@@ -82,121 +82,162 @@ class Judged:
         return w.difference_with_unit(claim.metric, claim.published)
 
 
-def judge_claims(results: Results) -> list[Judged]:
-    """Judge every claim of the study from the records of one run.
+@dataclass(frozen=True)
+class _Sides:
+    """A claim with the settings that its two arms are read from."""
+
+    claim: Claim
+    arm: Results | None
+    versus: Results | None
+
+
+def judge_claims(run: RunResults) -> list[Judged]:
+    """Judge the claims of the study that a run speaks of.
 
     Pairs are formed by repetition. Where predictions are stored, each difference in test accuracy
-    also gets a bootstrap over rows and repetitions, crossed where all repetitions share their test
-    rows. Holm's correction runs over the study's claims.
+    also gets a bootstrap over rows and repetitions; rows that several repetitions are scored on
+    are resampled together. Holm's correction runs over the run's claims.
 
     Parameters
     ----------
-    results : Results
+    run : RunResults
         One run.
 
     Returns
     -------
     list of Judged
-        In the study's order; claims whose arms have no records are "not run".
+        In the study's order, without claims about settings that the profile does not have; claims
+        whose arms have no records are "not run".
 
     Raises
     ------
     UserError
         If a claim contradicts itself (a published effect against the claimed direction).
     """
-    study = results.study
-    with_rows = [_with_rows(results, claim) for claim in study.claims]
+    asked = _asked(run)
+    with_rows = [_with_rows(sides) for sides in asked]
     differences = [
-        _difference(results, claim, rows)
-        for claim, rows in zip(study.claims, with_rows, strict=True)
+        # What Holm asks of the smallest p-value: the effect that this run could have seen.
+        _difference(sides, rows, run.study.alpha / len(asked))
+        for sides, rows in zip(asked, with_rows, strict=True)
     ]
     cases = [
-        _case(results, claim, difference)
-        for claim, difference in zip(study.claims, differences, strict=True)
+        _case(run.study, sides, difference)
+        for sides, difference in zip(asked, differences, strict=True)
     ]
-    verdicts = _family(results, cases)
+    verdicts = _family(run.study, cases)
     return [
-        Judged(claim, verdict, difference, rows)
-        for claim, verdict, difference, rows in zip(
-            study.claims, verdicts, differences, with_rows, strict=True
+        Judged(sides.claim, verdict, difference, rows)
+        for sides, verdict, difference, rows in zip(
+            asked, verdicts, differences, with_rows, strict=True
         )
     ]
 
 
-def _family(results: Results, cases: list[DifferenceCase | LevelCase]) -> list[ClaimVerdict]:
+def _asked(run: RunResults) -> list[_Sides]:
+    """Select the claims about settings of this run's profile."""
+    known = run.study.protocols(run.profile)
+    return [
+        _Sides(
+            claim,
+            run.setting_of(claim.setting),
+            run.setting_of(claim.versus_setting or claim.setting),
+        )
+        for claim in run.study.claims
+        if all(not s or s in known for s in (claim.setting, claim.versus_setting))
+    ]
+
+
+def _family(study: Study, cases: list[DifferenceCase | LevelCase]) -> list[ClaimVerdict]:
     try:
-        return judge_family(cases, alpha=results.study.alpha)
+        return judge_family(cases, alpha=study.alpha)
     except ValueError as error:
-        raise UserError(
-            f"study {results.study.name!r}: a claim cannot be judged: {error}"
-        ) from error
+        raise UserError(f"study {study.name!r}: a claim cannot be judged: {error}") from error
 
 
-def _pairs(results: Results, claim: Claim) -> pd.DataFrame:
+def _pairs(sides: _Sides) -> pd.DataFrame:
     """Values of both arms of a claim by repetition; a missing value stays NaN."""
+    claim = sides.claim
+    both = {"arm": (sides.arm, claim.arm), "versus": (sides.versus, claim.versus or claim.arm)}
     columns = {}
-    for side, arm in (("arm", claim.arm), ("versus", claim.versus or claim.arm)):
-        rows = results.of(arm)
+    for side, (results, arm) in both.items():
+        rows = pd.DataFrame() if results is None else results.of(arm)
         has = claim.metric in rows
         columns[side] = rows[claim.metric].astype(float) if has else pd.Series(dtype=float)
     return pd.concat(columns, axis=1, join="inner").sort_index()
 
 
 def _difference(
-    results: Results, claim: Claim, rows: RowsAndRepetitions | None
+    sides: _Sides, rows: RowsAndRepetitions | None, alpha: float
 ) -> PairedDifference | None:
-    pairs = _pairs(results, claim)
+    pairs, claim = _pairs(sides), sides.claim
     if claim.versus is None or pairs.empty:
         return None
     difference = paired_difference(
         pairs["arm"].to_numpy(),
         pairs["versus"].to_numpy(),
-        # What Holm asks of the smallest p-value: the effect that this run could have seen.
-        alpha=results.study.alpha / len(results.study.claims),
-        seed=_seed(results, claim),
+        alpha=alpha,
+        seed=_seed(sides),
     )
-    if not results.shared_test or rows is None or rows.interval is None:
+    if rows is None or rows.interval is None or not rows.se_rows:
         return difference
-    # Repetitions that share their test rows share their luck with them: the verdict speaks of new
-    # rows, too.
+    # Repetitions that share test rows share their luck with them: the verdict speaks of new rows,
+    # too.
     return with_test_rows(difference, rows)
 
 
 def _case(
-    results: Results, claim: Claim, difference: PairedDifference | None
+    study: Study, sides: _Sides, difference: PairedDifference | None
 ) -> DifferenceCase | LevelCase:
+    claim = sides.claim
     words = Wording(
-        arm=results.study.arm(claim.arm).title,
-        versus=results.study.arm(claim.versus).title if claim.versus else "",
+        arm=_named(study, claim.arm, sides.arm, sides.versus),
+        versus=_named(study, claim.versus, sides.versus, sides.arm) if claim.versus else "",
         points=w.is_share(claim.metric),
     )
     if claim.level is not None:
-        values = tuple(float(v) for v in _pairs(results, claim)["arm"])
-        seed = _seed(results, claim)
-        return LevelCase(values, *claim.level, margin=claim.margin, wording=words, seed=seed)
+        values = tuple(float(v) for v in _pairs(sides)["arm"])
+        return LevelCase(
+            values, *claim.level, margin=claim.margin, wording=words, seed=_seed(sides)
+        )
     published = None
     if claim.published is not None:
         published = Published(claim.published, claim.published_sd, claim.published_n)
     return DifferenceCase(difference, claim.direction.value, claim.margin, published, words)
 
 
-def _with_rows(results: Results, claim: Claim) -> RowsAndRepetitions | None:
-    if claim.versus is None or claim.metric != "test_accuracy":
+def _named(study: Study, arm: str, own: Results | None, other: Results | None) -> str:
+    """Name an arm, and its setting where the two sides of a claim differ in that."""
+    title = study.arm(arm).title
+    if own is None or other is None or own.setting == other.setting:
+        return title
+    return f"{title} ({own.protocol.title})"
+
+
+def _with_rows(sides: _Sides) -> RowsAndRepetitions | None:
+    claim, mine, theirs = sides.claim, sides.arm, sides.versus
+    if claim.versus is None or claim.metric != "test_accuracy" or mine is None or theirs is None:
         return None
-    a, b = results.correct.get(claim.arm, {}), results.correct.get(claim.versus, {})
-    common = sorted(a.keys() & b.keys())
-    if not common:
+    a, b = mine.correct.get(claim.arm, {}), theirs.correct.get(claim.versus, {})
+    common = sorted(
+        r
+        for r in a.keys() & b.keys()
+        if mine.splits[r].test_rows and mine.splits[r].test_rows == theirs.splits[r].test_rows
+    )
+    if not common or len(common) < len(_pairs(sides)):
         return None
     return bootstrap_rows_and_repetitions(
         [a[r] for r in common],
         [b[r] for r in common],
-        rows="shared" if results.shared_test else "redrawn",
-        seed=_seed(results, claim),
+        rows=[mine.test_rows(r) for r in common],
+        seed=_seed(sides),
     )
 
 
-def _seed(results: Results, claim: Claim) -> int:
-    return results.seed(claim.arm, claim.versus or "", claim.metric)
+def _seed(sides: _Sides) -> int:
+    """Depend on what is compared alone; a claim without records has no use for a seed."""
+    claim, results = sides.claim, sides.arm
+    return 0 if results is None else results.seed(claim.arm, claim.versus or "", claim.metric)
 
 
 def verdict_counts(judged: list[Judged]) -> dict[Verdict, int]:
@@ -210,12 +251,12 @@ def headline(judged: list[Judged]) -> Judged | None:
     return next((j for j in judged if j.claim.headline), judged[0] if judged else None)
 
 
-def claims_table(results: Results, judged: list[Judged]) -> Table:
+def claims_table(run: RunResults, judged: list[Judged]) -> Table:
     """Tabulate what was said, what was got, and the verdict.
 
     Parameters
     ----------
-    results : Results
+    run : RunResults
         The run.
     judged : list of Judged
         Its claims.
@@ -227,6 +268,7 @@ def claims_table(results: Results, judged: list[Judged]) -> Table:
     shown = [
         {
             "claim": j.claim.statement,
+            "setting": settings_of(run, j.claim),
             "said": j.said,
             "got": w.joined(j.effect, j.interval),
             "p (Holm)": w.p_value(j.verdict.p_holm),
@@ -239,26 +281,32 @@ def claims_table(results: Results, judged: list[Judged]) -> Table:
         "Said: the effect as published. Got: mean paired difference over the repetitions (for a "
         "level: the mean) with its 95 % interval. p: paired sign-flip test (for a level: t test; "
         "where repetitions share test rows, these count as a sample, too), corrected after Holm "
-        f"over the study's {w.plural(len(judged), 'claim')}."
+        f"over the run's {w.plural(len(judged), 'claim')}."
     )
-    columns = ["claim", "said", "got", "p (Holm)", "n", "verdict"]
+    columns = ["claim", "setting", "said", "got", "p (Holm)", "n", "verdict"]
+    frame = pd.DataFrame(shown, columns=columns)
+    if not frame["setting"].any():
+        frame = frame.drop(columns="setting")
     return Table(
         name="claims",
         caption=caption,
-        data=pd.DataFrame([_claim_row(results, j) for j in judged]),
-        shown=pd.DataFrame(shown, columns=columns),
-        left=("claim", "verdict"),
+        data=pd.DataFrame([_claim_row(run, j) for j in judged]),
+        shown=frame,
+        left=("claim", "setting", "verdict"),
     )
 
 
-def _claim_row(results: Results, j: Judged) -> dict[str, object]:
+def _claim_row(run: RunResults, j: Judged) -> dict[str, object]:
     interval, rows = j.verdict.interval, j.rows.interval if j.rows else None
     nan = math.nan
+    setting = j.claim.setting or next(iter(run.study.protocols(run.profile)))
     return {
-        "study": results.study.name,
-        "run": results.run,
+        "study": run.study.name,
+        "run": run.run,
         "claim": j.claim.id,
         "statement": j.claim.statement,
+        "setting": setting,
+        "versus_setting": j.claim.versus_setting or setting,
         "arm": j.claim.arm,
         "versus": j.claim.versus or "",
         "metric": j.claim.metric,
@@ -283,17 +331,30 @@ def _claim_row(results: Results, j: Judged) -> dict[str, object]:
     }
 
 
-def forest_frame(judged: list[Judged]) -> pd.DataFrame:
+def settings_of(run: RunResults, claim: Claim) -> str:
+    """Name the settings that a claim is about; empty where the study has only one."""
+    protocols = run.study.protocols(run.profile)
+    if len(protocols) == 1:
+        return ""
+    own = claim.setting or next(iter(protocols))
+    other = claim.versus_setting or own
+    title = protocols[own].title
+    return title if other == own else f"{title}, against {protocols[other].title}"
+
+
+def forest_frame(run: RunResults, judged: list[Judged]) -> pd.DataFrame:
     """Lay out the claims about differences for a forest plot, one row a claim.
 
     Returns
     -------
     DataFrame
-        statement, metric, effect, low, high, rows_low, rows_high, margin, published, verdict, n.
+        statement, setting, metric, effect, low, high, rows_low, rows_high, margin, published,
+        verdict, n, equal.
     """
     rows = [
         {
             "statement": j.claim.statement,
+            "setting": settings_of(run, j.claim),
             "metric": j.claim.metric,
             "effect": j.verdict.effect,
             "low": j.verdict.interval.low if j.verdict.interval else np.nan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from qlmbench.errors import UserError
-from qlmbench.records import Predictions, Record, unpack_classes
+from qlmbench.packing import unpack_classes
+from qlmbench.records import Predictions, Record
 from qlmbench.report import wording as w
-from qlmbench.report.load import has_records
+from qlmbench.report.load import setting_folders
 from qlmbench.report.render import Table, to_text
 from qlmbench.store import Store
 
@@ -89,7 +91,8 @@ def compare_folders(a: Path, b: Path, tolerance: float) -> Comparison:
     Parameters
     ----------
     a, b : Path
-        Run folders (``results/<study>/<run>``).
+        Folders of runs (``results/<study>/<run>``) or of settings; of runs, the settings that both
+        have are compared, and trials of the others count as missing.
     tolerance : float
         Largest difference of a metric that still counts as agreement, in its own units.
 
@@ -104,12 +107,7 @@ def compare_folders(a: Path, b: Path, tolerance: float) -> Comparison:
     """
     if not tolerance >= 0:
         raise UserError(f"tolerance {tolerance}", expected="zero or more")
-    for folder in (a, b):
-        if not has_records(folder):
-            raise UserError(f"{folder}: no records here", expected="the folder of a run")
-    first, second = Store(a), Store(b)
-    records = [{record.id: record for record in store.records()} for store in (first, second)]
-    predictions = [store.predictions() for store in (first, second)]
+    records, predictions = zip(*(_read(folder) for folder in (a, b)), strict=True)
     common = sorted(records[0].keys() & records[1].keys())
     rows = [_trial(i, records[0][i], records[1][i], predictions) for i in common]
     columns = ["id", "arm", "repetition", "equal_predictions", "metric", "difference"]
@@ -118,8 +116,18 @@ def compare_folders(a: Path, b: Path, tolerance: float) -> Comparison:
     return Comparison(trials.reset_index(drop=True), only[0], only[1], tolerance)
 
 
+def _read(folder: Path) -> tuple[dict[str, Record], dict[str, Predictions]]:
+    """Read records and predictions of all settings, by trial."""
+    stores = [Store(setting) for setting in setting_folders(folder)]
+    if not stores:
+        raise UserError(f"{folder}: no records here", expected="the folder of a run")
+    records = {record.id: record for store in stores for record in store.records()}
+    predictions = {i: row for store in stores for i, row in store.predictions().items()}
+    return records, predictions
+
+
 def _trial(
-    trial: str, a: Record, b: Record, predictions: list[dict[str, Predictions]]
+    trial: str, a: Record, b: Record, predictions: Sequence[dict[str, Predictions]]
 ) -> dict[str, object]:
     metric, difference = _largest_difference(a.metrics, b.metrics)
     return {
@@ -149,7 +157,7 @@ def _difference(a: float, b: float) -> float:
 def _equal_share(a: Predictions | None, b: Predictions | None) -> float:
     if a is None or b is None or not a.test:
         return float("nan")
-    first, second = np.array(unpack_classes(a.test)), np.array(unpack_classes(b.test))
+    first, second = unpack_classes(a.test), unpack_classes(b.test)
     return float((first == second).mean()) if first.shape == second.shape else 0.0
 
 

@@ -8,12 +8,12 @@ import math
 import numpy as np
 import pandas as pd
 
-from qlmbench.records import unpack_classes
+from qlmbench.packing import unpack_classes
 from qlmbench.report import wording as w
 from qlmbench.report.load import VALIDATION_ACCURACY, Results
 from qlmbench.report.render import Table
 from qlmbench.report.tables import best_arm, ends, higher_is_better, main_metric, mean_difference
-from qlmbench.spec import Arm, ArmKind
+from qlmbench.spec import Arm, ArmKind, Study
 from qlmbench.stats import mean_interval, paired_difference
 
 POINT = 0.01
@@ -21,12 +21,16 @@ POINT = 0.01
 
 
 def paper_arm(results: Results, metric: str) -> Arm | None:
-    """Return the arm that controls are set against: the headline claim's, where it has records.
+    """Return the arm that controls are set against: that of a claim, where it has records.
 
-    Otherwise the paper's arm that is best on validation.
+    Claims about this setting come first, of these the headline; without any, it is the paper's arm
+    that is best on validation.
     """
     present = {arm.name for arm in results.arms}
-    claims = sorted(results.study.claims, key=lambda claim: not claim.headline)
+    claims = sorted(
+        results.study.claims,
+        key=lambda claim: (not results.is_meant_by(claim.setting), not claim.headline),
+    )
     for claim in claims:
         if claim.arm in present and results.study.arm(claim.arm).kind is ArmKind.PAPER:
             return results.study.arm(claim.arm)
@@ -34,22 +38,12 @@ def paper_arm(results: Results, metric: str) -> Arm | None:
     return best_arm(results, papers, metric) or next(iter(papers), None)
 
 
-def controls_table(results: Results, metric: str | None = None) -> Table:
+def controls_table(results: Results) -> Table:
     """Tabulate each control: the explanation that it tests, and what is left of the gain over it.
 
-    Parameters
-    ----------
-    results : Results
-        The run.
-    metric : str, optional
-        Default the metric of the headline claim.
-
-    Returns
-    -------
-    Table
-        Empty where no control has records.
+    The metric is that of the headline claim. Empty where no control has records.
     """
-    metric = metric or main_metric(results)
+    metric = main_metric(results)
     subject = paper_arm(results, metric)
     rows = [_control_row(results, arm, subject, metric) for arm in _controls(results)]
     shown = [
@@ -260,10 +254,10 @@ def _means(results: Results, columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "label", *columns])
 
 
-def deviations_table(results: Results) -> Table:
+def deviations_table(study: Study) -> Table:
     """Tabulate where the study departs from the paper."""
     rows = pd.DataFrame(
-        [{"departure": d.what, "reason": d.why} for d in results.study.deviations],
+        [{"departure": d.what, "reason": d.why} for d in study.deviations],
         columns=["departure", "reason"],
     )
     caption = "Where we depart from the paper or fill in what it leaves open."

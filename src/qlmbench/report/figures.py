@@ -1,56 +1,36 @@
-"""The figures of one run, each with one computed sentence that says what to see."""
+"""The figures of one setting of a run, each with one computed sentence that says what to see."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from qlmbench.report import plots
 from qlmbench.report import sentences as say
-from qlmbench.report.claims import Judged, forest_frame
-from qlmbench.report.details import paper_arm
+from qlmbench.report import wording as w
+from qlmbench.report.choice import telling_arms
 from qlmbench.report.load import Results
 from qlmbench.report.plots.modes import KEYS
+from qlmbench.report.shown import Plot
 from qlmbench.report.tables import (
-    best_baseline,
     higher_is_better,
     main_metric,
     quoted_value,
     ranking_frame,
+    sized,
 )
-from qlmbench.spec import ArmKind
 from qlmbench.stats import critical_difference
 
 MOST_CURVES = 4
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A figure that is drawn when it is needed, with its words."""
-
-    name: str
-    """Short name: part of the file name."""
-    title: str
-    sentence: str
-    """What to see, computed from the records."""
-    key: str
-    """How to read it: marks, bands, intervals."""
-    draw: Callable[[], Figure]
-
-
-def plots_of(results: Results, judged: list[Judged], arms: pd.DataFrame) -> list[Plot]:
-    """List the figures that this run has the records for.
+def plots_of(results: Results, arms: pd.DataFrame) -> list[Plot]:
+    """List the figures that this setting has the records for.
 
     Parameters
     ----------
     results : Results
-        One run.
-    judged : list of Judged
-        Its claims.
+        One setting of a run.
     arms : DataFrame
         Its comparison, as `qlmbench.report.tables.comparison_frame` gives it.
 
@@ -63,7 +43,6 @@ def plots_of(results: Results, judged: list[Judged], arms: pd.DataFrame) -> list
     if arms.empty:
         return []
     found = [
-        _forest(judged),
         _by_arm(results, arms, metric),
         _by_modes(results, arms, metric),
         _by_parameters(arms, metric),
@@ -73,24 +52,15 @@ def plots_of(results: Results, judged: list[Judged], arms: pd.DataFrame) -> list
     return [plot for plot in found if plot is not None]
 
 
-def _forest(judged: list[Judged]) -> Plot | None:
-    frame = forest_frame(judged)
-    if frame.empty:
-        return None
-    key = (
-        "Dot: mean paired difference; thick line: 95 % interval over repetitions; thin line: over "
-        "repetitions and test rows; band: the margin within which two arms count as equal; "
-        "hollow diamond: the published effect."
-    )
-    sentence = say.forest_sentence(judged)
-    return Plot("claims", "The claims", sentence, key, lambda: plots.forest_plot(frame))
-
-
 def _by_arm(results: Results, arms: pd.DataFrame, metric: str) -> Plot:
-    published = [q for q in results.study.quoted if q.arm and q.metric == metric]
+    published = [q for q in results.quoted if q.arm and q.metric == metric]
     quoted = {q.arm: quoted_value(q) for q in published}
     key = "Small dot: one repetition; large mark and line: mean and its 95 % interval"
-    key += "; hollow diamond: the published value, quoted." if quoted else "."
+    key += "; hollow diamond: the published value, quoted" if quoted else ""
+    key += "; arrow: far below the others, its mean at the right."
+    if len(arms) > plots.MOST_ROWS:
+        key += " In the row of a large group a tick is the mean of an arm, and the large mark the"
+        key += " arm of it that is best on validation."
     return Plot(
         "accuracy",
         "Every repetition of every arm",
@@ -102,20 +72,25 @@ def _by_arm(results: Results, arms: pd.DataFrame, metric: str) -> Plot:
 
 def modes_frame(results: Results, arms: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Select the arms of a group whose parameters name modes and photons."""
-    quoted = {q.arm: quoted_value(q) for q in results.study.quoted if q.metric == metric}
+    quoted = {q.arm: quoted_value(q) for q in results.quoted if q.metric == metric}
     rows = []
     for row in arms.to_dict("records"):
         arm = results.study.arm(str(row["arm"]))
         numbers = [arm.params.get(key) for key in KEYS]
         if arm.group and all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
             published = quoted.get(arm.name, np.nan)
-            rows.append(row | dict(zip(KEYS, numbers, strict=True)) | {"quoted": published})
+            space = str(arm.params.get("space", ""))
+            named = dict(zip(KEYS, numbers, strict=True)) | {"quoted": published, "space": space}
+            rows.append(row | named)
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
-    # A line needs two points: groups with one number of modes say nothing about modes.
-    several = frame.groupby("group")["n_modes"].transform("nunique") > 1
-    return frame[several]
+    # Fock spaces of two kinds are two families, though they stand in one group.
+    mixed = frame.groupby("group")["space"].transform("nunique") > 1
+    frame["group"] = frame["group"].where(~mixed, frame["group"] + ", " + frame["space"])
+    # A line needs two points: a group without one says nothing about modes.
+    points = frame.groupby(["group", "n_photons"])["n_modes"].transform("nunique")
+    return frame[points.groupby(frame["group"]).transform("max") > 1]
 
 
 def _by_modes(results: Results, arms: pd.DataFrame, metric: str) -> Plot | None:
@@ -136,15 +111,19 @@ def _by_modes(results: Results, arms: pd.DataFrame, metric: str) -> Plot | None:
 
 
 def _by_parameters(arms: pd.DataFrame, metric: str) -> Plot | None:
-    if not (arms["parameters_total"] > 0).any():
+    counted = arms[sized(arms)]
+    if counted.empty:
         return None
-    key = "Every arm with trained parameters; the best ones are labelled."
+    key = (
+        "Every arm with trained parameters; the best ones are labelled. Kernel machines are left "
+        "out: their few coefficients go with training rows that they keep."
+    )
     return Plot(
         "parameters",
         "Accuracy against parameters",
-        say.parameters_sentence(arms, metric),
+        say.parameters_sentence(counted, metric),
         key,
-        lambda: plots.accuracy_by_parameters(arms, metric),
+        lambda: plots.accuracy_by_parameters(counted, metric),
     )
 
 
@@ -156,17 +135,21 @@ def _ranks(results: Results, arms: pd.DataFrame, metric: str) -> Plot | None:
     ranks = scores.rank(axis=1, ascending=not higher_is_better(metric)).mean()
     critical = critical_difference(count, n, results.study.alpha)
     labels = dict(zip(arms["arm"], arms["label"], strict=True))
+    key = "Band: Nemenyi's critical difference from the best mean rank (Demsar 2006)."
+    if count > plots.MOST_RANKS:
+        key += f" The best {plots.MOST_RANKS} of {w.plural(count, 'arm')} are shown."
     return Plot(
         "ranks",
         "Ranks",
         say.ranks_sentence(ranks, critical, labels),
-        "Band: Nemenyi's critical difference from the best mean rank (Demsar 2006).",
+        key,
         lambda: plots.rank_plot(arms, ranks, critical),
     )
 
 
 def _curves(results: Results, metric: str) -> Plot | None:
-    labels = _curve_arms(results, metric)
+    having = set(results.curves["arm"])
+    labels = {a.name: a.title for a in telling_arms(results, metric, having, MOST_CURVES)}
     if not labels:
         return None
     chosen = results.curves[results.curves["arm"].isin(list(labels))]
@@ -178,23 +161,3 @@ def _curves(results: Results, metric: str) -> Plot | None:
         key,
         lambda: plots.training_curves(chosen, labels),
     )
-
-
-def _curve_arms(results: Results, metric: str) -> dict[str, str]:
-    """Choose a few arms with curves: the paper's, then the best on validation of each kind."""
-    having = set(results.curves["arm"])
-    first = paper_arm(results, metric)
-    best = best_baseline(results, metric)
-    candidates = [arm for arm in (first, best) if arm is not None]
-    for kind in (ArmKind.AS_PUBLISHED, ArmKind.BASELINE, ArmKind.CONTROL):
-        members = [a for a in results.arms if a.kind is kind and not a.shuffle_labels]
-        with_curves = [arm for arm in members if arm.name in having]
-        same = [a for a in with_curves if first is not None and a.params == first.params]
-        candidates += same or with_curves
-    chosen = {arm.name: arm.title for arm in candidates if arm.name in having}
-    kinds: dict[str, ArmKind] = {}
-    for name in chosen:
-        kind = results.study.arm(name).kind
-        if list(kinds.values()).count(kind) < (2 if kind is ArmKind.CONTROL else 1):
-            kinds[name] = kind
-    return {name: chosen[name] for name in list(kinds)[:MOST_CURVES]}

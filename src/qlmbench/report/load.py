@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,11 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlmbench.errors import UserError
+from qlmbench.packing import unpack_classes, unpack_rows
 from qlmbench.plan import make_trials
-from qlmbench.records import Record, RunInfo, SplitLabels, Tuning, unpack_classes
+from qlmbench.records import Record, RunInfo, SplitLabels
+from qlmbench.report.frames import conditions_frame, curves_frame, records_frame, tuning_frame
 from qlmbench.report.wording import plural
 from qlmbench.seeding import seed_for
-from qlmbench.spec import Arm, ArmKind, Profile, Study
+from qlmbench.spec import MAIN, Arm, ArmKind, Protocol, Quoted, Study
 from qlmbench.store import Store
 
 KIND_ORDER = (ArmKind.PAPER, ArmKind.AS_PUBLISHED, ArmKind.BASELINE, ArmKind.CONTROL)
@@ -26,12 +27,13 @@ VALIDATION_ACCURACY = "validation_accuracy"
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a page says about one run of one study, read once."""
+    """Everything that a page says about one setting of one run of a study, read once."""
 
     study: Study
     run: str
     """Name of the run: the profile, then what the user put in place of its data and encoder."""
-    profile_name: str
+    protocol: Protocol
+    """The setting, written out."""
     records: pd.DataFrame
     """One row a finished trial, in study order; see `load_frame` for the columns."""
     failures: pd.DataFrame
@@ -39,6 +41,8 @@ class Results:
     """One row a trial, epoch and curve: arm, repetition, epoch, curve, value."""
     tuning: pd.DataFrame
     """One row a configuration tried: arm, repetition, configuration, accuracy, loss, chosen."""
+    conditions: pd.DataFrame
+    """One row a trial and condition: arm, repetition, condition, value, and each metric."""
     environments: dict[str, dict[str, str]]
     splits: dict[int, SplitLabels]
     correct: dict[str, dict[int, NDArray[np.bool_]]] = field(repr=False)
@@ -49,9 +53,35 @@ class Results:
     """Dataset and encoder of the run; None where its folder does not tell."""
 
     @property
-    def profile(self) -> Profile:
-        """The profile that was run."""
-        return self.study.profile(self.profile_name)
+    def setting(self) -> str:
+        """Name of the setting."""
+        return self.protocol.setting
+
+    @property
+    def stem(self) -> str:
+        """What the names of its page, figures and tables begin with."""
+        return f"{self.run}-{self.setting}"
+
+    @property
+    def title(self) -> str:
+        """The run, and the setting where the study has several."""
+        return self.run if self.setting == MAIN else f"{self.run}, {self.protocol.title}"
+
+    @property
+    def quoted(self) -> list[Quoted]:
+        """The published numbers that belong beside this setting."""
+        return [quoted for quoted in self.study.quoted if self.is_meant_by(quoted.setting)]
+
+    def is_meant_by(self, setting: str) -> bool:
+        """Whether a claim or a quoted number that names this setting, or none, belongs here."""
+        first = next(iter(self.study.protocols(self.protocol.profile)))
+        return (setting or first) == self.setting
+
+    @cached_property
+    def n_classes(self) -> int:
+        """Number of classes among the true labels of the test rows; 0 where there are none."""
+        found = [unpack_classes(split.test) for split in self.splits.values() if split.test]
+        return max((int(labels.max()) + 1 for labels in found), default=0)
 
     @property
     def arms(self) -> list[Arm]:
@@ -64,6 +94,10 @@ class Results:
         return self._by_arm.get(arm, self.records.iloc[:0])
 
     @cached_property
+    def _values(self) -> dict[tuple[str, str], pd.Series[float]]:
+        return {}
+
+    @cached_property
     def _by_arm(self) -> dict[str, pd.DataFrame]:
         return {
             str(arm): rows.set_index("repetition", drop=False).sort_index()
@@ -74,29 +108,77 @@ class Results:
         """Return the values of a metric of one arm by repetition, missing ones left out."""
         if metric not in self.records:
             return pd.Series(dtype=float)
-        return self.of(arm)[metric].dropna().astype(float)
+        if (arm, metric) not in self._values:  # every table asks for them again
+            self._values[arm, metric] = self.of(arm)[metric].dropna().astype(float)
+        return self._values[arm, metric]
 
     def seed(self, arm: str, versus: str, metric: str) -> int:
         """Return the bootstrap's seed of a comparison: the same wherever it is shown."""
         return seed_for("bootstrap", study=self.study.name, arm=arm, versus=versus, metric=metric)
 
+    def test_rows(self, repetition: int) -> NDArray[np.int64]:
+        """Return which rows of the dataset a repetition was scored on."""
+        return unpack_rows(self.splits[repetition].test_rows)
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """Every setting of one run of a study."""
+
+    study: Study
+    run: str
+    profile: str
+    settings: dict[str, Results]
+    """Settings that have records, by name, in the profile's order."""
+
     @property
-    def shared_test(self) -> bool:
-        """Whether all repetitions were scored on the same test rows."""
-        return len({split.test_digest for split in self.splits.values()}) == 1
+    def main(self) -> Results:
+        """The first setting: what the study is about."""
+        return next(iter(self.settings.values()))
+
+    def setting_of(self, name: str) -> Results | None:
+        """Return a setting by name, by default the profile's first; None without records."""
+        return self.settings.get(name or next(iter(self.study.protocols(self.profile))))
 
 
-def load_results(study: Study, folder: Path) -> Results:
-    """Read a run of a study.
+def load_run(study: Study, folder: Path) -> RunResults:
+    """Read a run of a study, setting by setting.
 
     Parameters
     ----------
     study : Study
         Its declaration.
     folder : Path
-        ``results/<study>/<run>``. Records of trials that the study would not run like this any
-        more (of an arm as it was declared earlier) are left out, and their number stands among
-        the problems.
+        ``results/<study>/<run>``.
+
+    Returns
+    -------
+    RunResults
+
+    Raises
+    ------
+    UserError
+        If the folder's name belongs to no profile of the study, or no setting has records.
+    """
+    profile = profile_of(study, folder.name)
+    names = [name for name in study.protocols(profile) if has_records(folder / name)]
+    if not names:
+        raise UserError(f"{folder}: no records here", do=f"run 'qlmbench run {study.name}' first")
+    settings = {name: load_results(study, folder / name) for name in names}
+    return RunResults(study, folder.name, profile, settings)
+
+
+def load_results(study: Study, folder: Path) -> Results:
+    """Read one setting of a run.
+
+    Parameters
+    ----------
+    study : Study
+        Its declaration.
+    folder : Path
+        ``results/<study>/<run>/<setting>``. Records of trials that the study would not run like
+        this any more (of an arm as it was declared earlier) are left out, and their number stands
+        among the problems.
 
     Returns
     -------
@@ -105,8 +187,10 @@ def load_results(study: Study, folder: Path) -> Results:
     Raises
     ------
     UserError
-        If the folder's name belongs to no profile of the study.
+        If the folder's name belongs to no setting, or its parent's to no profile of the study.
     """
+    run = folder.parent.name
+    protocol = study.protocol(profile_of(study, run), folder.name)
     store = Store(folder)
     notes: list[str] = []
     records = store.records()
@@ -117,12 +201,13 @@ def load_results(study: Study, folder: Path) -> Results:
     notes += _without_predictions(records, correct)
     return Results(
         study=study,
-        run=folder.name,
-        profile_name=profile_of(study, folder.name),
+        run=run,
+        protocol=protocol,
         records=_in_study_order(study, records_frame(records)),
         failures=records_frame(store.failures()),
-        curves=_curves_frame(by_id, store),
-        tuning=_tuning_frame(by_id, store.tuning()),
+        curves=curves_frame(by_id, store.curves()),
+        tuning=tuning_frame(by_id, store.tuning()),
+        conditions=conditions_frame(by_id, store.conditions()),
         environments=store.environments(),
         splits=splits,
         correct=correct,
@@ -140,13 +225,13 @@ def _declared_ids(study: Study, store: Store, records: list[Record]) -> set[str]
     return {trial.id for trial in make_trials(study, info, study.arms, repetitions)}
 
 
-def load_runs(study: Study, folder: Path) -> list[Results]:
+def load_runs(study: Study, folder: Path) -> list[RunResults]:
     """Read every run of a study that has records, the default run first, smoke runs last."""
-    runs = [path.name for path in folder.iterdir() if has_records(path)] if folder.is_dir() else []
+    runs = [path.name for path in folder.iterdir() if _is_run(path)] if folder.is_dir() else []
     order = {"default": 0, "paper": 1, "smoke": 3}
     known = [run for run in runs if _profile_or_none(study, run)]
     known.sort(key=lambda run: (order.get(profile_of(study, run), 2), run))
-    return [load_results(study, folder / run) for run in known]
+    return [load_run(study, folder / run) for run in known]
 
 
 def load_frame(folder: Path | str) -> pd.DataFrame:
@@ -155,13 +240,13 @@ def load_frame(folder: Path | str) -> pd.DataFrame:
     Parameters
     ----------
     folder : Path or str
-        ``results/<study>/<run>``, or ``results/<study>`` for all its runs.
+        ``results/<study>/<run>/<setting>``, or a folder above it for all that lie below.
 
     Returns
     -------
     DataFrame
-        One row a finished trial: study, run, arm, repetition, each metric by name (accuracies as
-        fractions), ``seconds``, ``parameters_classical``, ``parameters_quantum``,
+        One row a finished trial: study, run, setting, arm, repetition, each metric by name
+        (accuracies as fractions), ``seconds``, ``parameters_classical``, ``parameters_quantum``,
         ``parameters_total``, ``parameters_effective``, ``parameters_dead``, ``circuits``,
         ``shots``, and ``chosen_<argument>`` for each tuned argument.
 
@@ -176,25 +261,34 @@ def load_frame(folder: Path | str) -> pd.DataFrame:
     >>> frame.groupby("arm")["test_accuracy"].mean()  # doctest: +SKIP
     """
     folder = Path(folder)
-    runs = [folder] if has_records(folder) else []
-    if not runs and folder.is_dir():
-        runs = sorted(path for path in folder.iterdir() if has_records(path))
-    if not runs:
+    found = setting_folders(folder)
+    if not found:
         raise UserError(
             f"{folder}: no records here",
-            expected="the folder of a run (results/<study>/<run>) or of a study",
+            expected="the folder of a study, of a run (results/<study>/<run>) or of a setting",
         )
     frames = []
-    for run in runs:
-        frame = records_frame(Store(run).records())
-        frame.insert(1, "run", run.name)
+    for setting in found:
+        frame = records_frame(Store(setting).records())
+        frame.insert(1, "run", setting.parent.name)
+        frame.insert(2, "setting", setting.name)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
+def setting_folders(folder: Path) -> list[Path]:
+    """List the folders with records at or below a folder, sorted."""
+    below = (folder, *folder.glob("*/"), *folder.glob("*/*/"))
+    return sorted(path for path in below if has_records(path))
+
+
 def has_records(folder: Path) -> bool:
-    """Whether a folder is a run with at least one trial in it."""
+    """Whether a folder is a setting of a run with at least one trial in it."""
     return (folder / "records.jsonl").is_file() or any((folder / "trials").glob("*.json"))
+
+
+def _is_run(folder: Path) -> bool:
+    return folder.is_dir() and any(has_records(path) for path in folder.glob("*/"))
 
 
 def profile_of(study: Study, run: str) -> str:
@@ -217,44 +311,6 @@ def profile_of(study: Study, run: str) -> str:
 def _profile_or_none(study: Study, run: str) -> str | None:
     fitting = [name for name in study.profiles if run == name or run.startswith(f"{name}-")]
     return max(fitting, key=len, default=None)
-
-
-def records_frame(records: list[Record]) -> pd.DataFrame:
-    """Put records in a frame: one row each, metrics and counts as columns."""
-    columns = ["id", "study", "arm", "repetition", "seconds", "environment", "finished", "error"]
-    rows = [_row(record) for record in records]
-    frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
-    return frame.sort_values(["arm", "repetition"], ignore_index=True) if rows else frame
-
-
-def _row(record: Record) -> dict[str, object]:
-    row: dict[str, object] = {
-        "study": record.study,
-        "arm": record.arm,
-        "repetition": record.repetition,
-        **record.metrics,
-        "seconds": record.seconds,
-        "stacked": record.stacked,
-        "peak_memory_mb": record.peak_memory_mb,
-    }
-    if (counts := record.parameters) is not None:
-        row |= {
-            "parameters_classical": counts.classical,
-            "parameters_quantum": counts.quantum,
-            "parameters_total": counts.total,
-            "parameters_effective": counts.effective,
-            "parameters_dead": counts.dead,
-            "dead_in": ", ".join(f"{name} {n:,}" for name, n in counts.dead_in.items()),
-        }
-    if record.cost is not None:
-        row |= {"circuits": record.cost.circuits, "shots": record.cost.shots}
-    row |= {f"chosen_{key}": value for key, value in record.chosen.items()}
-    return row | {
-        "environment": record.environment,
-        "finished": record.finished,
-        "error": record.error,
-        "id": record.id,
-    }
 
 
 def _current(
@@ -295,13 +351,13 @@ def _correct(
 ) -> dict[str, dict[int, NDArray[np.bool_]]]:
     """Compare the stored predictions with the true labels of their repetition."""
     predictions = store.predictions()
-    truth = {r: np.array(unpack_classes(split.test)) for r, split in splits.items() if split.test}
+    truth = {r: unpack_classes(split.test) for r, split in splits.items() if split.test}
     correct: dict[str, dict[int, NDArray[np.bool_]]] = {}
     for record in records:
         stored = predictions.get(record.id)
         if stored is None or not stored.test or record.repetition not in truth:
             continue
-        predicted = np.array(unpack_classes(stored.test))
+        predicted = unpack_classes(stored.test)
         if len(predicted) == len(truth[record.repetition]):
             right = predicted == truth[record.repetition]
             correct.setdefault(record.arm, {})[record.repetition] = right
@@ -316,30 +372,3 @@ def _without_predictions(
     if not correct or n == 0:
         return []
     return [f"{plural(n, 'record')} without predictions that fit the test rows: no row bootstrap"]
-
-
-def _curves_frame(records: dict[str, Record], store: Store) -> pd.DataFrame:
-    rows = [
-        (records[row.id].arm, records[row.id].repetition, epoch, name, value)
-        for row in store.curves().values()
-        if row.id in records
-        for name, values in row.values.items()
-        for epoch, value in zip(row.epochs, values, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["arm", "repetition", "epoch", "curve", "value"])
-
-
-def _tuning_frame(records: dict[str, Record], tuning: dict[str, Tuning]) -> pd.DataFrame:
-    rows = []
-    for row in tuning.values():
-        if row.id not in records:
-            continue
-        record = records[row.id]
-        for configuration, accuracy, loss in zip(
-            row.configurations, row.validation_accuracy, row.validation_loss, strict=True
-        ):
-            text = json.dumps(configuration, sort_keys=True)
-            chosen = text == json.dumps(record.chosen, sort_keys=True)
-            rows.append((record.arm, record.repetition, text, accuracy, loss, chosen))
-    columns = ["arm", "repetition", "configuration", "accuracy", "loss", "chosen"]
-    return pd.DataFrame(rows, columns=columns)

@@ -7,10 +7,13 @@ import pandas as pd
 from qlmbench.errors import UserError
 from qlmbench.report import wording as w
 from qlmbench.report.blocks import Block, Flavour, Heading, TableBlock, Text
-from qlmbench.report.claims import Judged, verdict_counts
+from qlmbench.report.claims import Judged, settings_of, verdict_counts
 from qlmbench.report.page import StudyPage
 from qlmbench.report.render import Table, to_markdown
+from qlmbench.report.sections import RunSection
+from qlmbench.spec import Claim
 
+RESULT_COLUMNS = ("verdict", "published", "measured")
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 MEANING = (
     "**Reproduced**: there, and of the published size. **Partly reproduced**: there, but smaller. "
@@ -41,9 +44,9 @@ def overview_blocks(pages: list[StudyPage], flavour: Flavour, link: str) -> list
         paper = page.study.paper
         where = link.format(name=page.study.name)
         blocks.append(Heading(2, paper.title))
-        repetitions = sorted({j.verdict.n for j in page.sections[0].judged if j.verdict.n})
+        repetitions = sorted({j.verdict.n for j in page.runs[0].judged if j.verdict.n})
         n = w.listed([str(count) for count in repetitions]) or "no"
-        run = page.sections[0].results.run
+        run = page.runs[0].run.run
         text = f"{page.study.summary} {n} repetitions, run {run}. [Full results]({where})"
         blocks += [Text(text), TableBlock(claims_overview(page, flavour))]
     return blocks
@@ -51,7 +54,7 @@ def overview_blocks(pages: list[StudyPage], flavour: Flavour, link: str) -> list
 
 def overview_sentence(pages: list[StudyPage]) -> str:
     """Count papers, claims and verdicts."""
-    judged = [j for page in pages for j in page.sections[0].judged]
+    judged = [j for page in pages for j in page.runs[0].judged]
     parts = [f"{count} {verdict}" for verdict, count in verdict_counts(judged).items()]
     papers = w.plural(len(pages), "paper")
     return f"{papers}, {w.plural(len(judged), 'claim')}: {w.listed(parts) or 'none judged yet'}."
@@ -59,23 +62,32 @@ def overview_sentence(pages: list[StudyPage]) -> str:
 
 def claims_overview(page: StudyPage, flavour: Flavour) -> Table:
     """Tabulate every claim of a study with its verdict in the first run and in the others."""
-    first, others = page.sections[0], page.sections[1:]
+    first, others = page.runs[0], page.runs[1:]
     rows = []
-    for place, judged in enumerate(first.judged):
-        statement = judged.claim.statement
+    for claim in page.study.claims:
+        judged = _of(first, claim)
         row = {
-            "claim": f"**{statement}**" if judged.claim.headline else statement,
-            "verdict": flavour.badge(judged.verdict.verdict),
-            "published": judged.said,
-            "measured": w.joined(judged.effect, judged.interval),
+            "claim": f"**{claim.statement}**" if claim.headline else claim.statement,
+            "setting": settings_of(first.run, claim) if judged else w.NOTHING,
+            "verdict": flavour.badge(judged.verdict.verdict) if judged else w.NOTHING,
+            "published": judged.said if judged else w.NOTHING,
+            "measured": w.joined(judged.effect, judged.interval) if judged else w.NOTHING,
         }
         for section in others:
-            row[section.results.run] = _short(section.judged[place])
+            other = _of(section, claim)
+            row[section.run.run] = _short(other) if other else w.NOTHING
         rows.append(row)
-    columns = ["claim", "verdict", "published", "measured", *(s.results.run for s in others)]
-    shown = pd.DataFrame(rows, columns=columns)
-    left = ("claim", "verdict", *(section.results.run for section in others))
+    names = [section.run.run for section in others]
+    shown = pd.DataFrame(rows, columns=["claim", "setting", *RESULT_COLUMNS, *names])
+    if not shown["setting"].any():
+        shown = shown.drop(columns="setting")
+    left = ("claim", "setting", "verdict", *names)
     return Table(f"{page.study.name}-claims", "", shown, shown, left)
+
+
+def _of(section: RunSection, claim: Claim) -> Judged | None:
+    """Return a claim as a run judges it; None where its profile lacks the claim's setting."""
+    return next((j for j in section.judged if j.claim.id == claim.id), None)
 
 
 def _short(judged: Judged) -> str:
@@ -83,21 +95,9 @@ def _short(judged: Judged) -> str:
 
 
 def readme_table(pages: list[StudyPage], flavour: Flavour, link: str) -> str:
-    """Write the main claims of all studies as one table, for a README.
+    """Write the main claims of all studies as one table in Markdown, for a README.
 
-    Parameters
-    ----------
-    pages : list of StudyPage
-        All studies with records.
-    flavour : Flavour
-        How badges are written.
-    link : str
-        Link to a study's page, with ``{name}`` in place of its name.
-
-    Returns
-    -------
-    str
-        Markdown.
+    It takes what `overview_blocks` takes.
     """
     rows = []
     for page in pages:

@@ -12,68 +12,21 @@ from qlmbench.report.blocks import (
     Code,
     Contents,
     Downloads,
-    FigureBlock,
     Flavour,
     Fold,
     Heading,
     TableBlock,
     Text,
 )
-from qlmbench.report.claims import Judged, claims_table, headline, judge_claims
-from qlmbench.report.details import (
-    controls_table,
-    cost_table,
-    deviations_table,
-    environment_table,
-    failures_table,
-    parameters_table,
-    tuning_table,
-)
-from qlmbench.report.export import records_table
-from qlmbench.report.figures import Plot, plots_of
-from qlmbench.report.load import Results
-from qlmbench.report.render import Table, to_csv, to_json, to_latex
+from qlmbench.report.claims import Judged, headline, settings_of
+from qlmbench.report.commands import report_command, run_command
+from qlmbench.report.details import deviations_table
+from qlmbench.report.load import RunResults
+from qlmbench.report.regimes import REGIMES
 from qlmbench.report.runs import runs_table
+from qlmbench.report.sections import RunSection, download_rows, figure
 from qlmbench.report.sentences import verdicts_sentence
-from qlmbench.report.style import to_svg
-from qlmbench.report.tables import comparison_table, quoted_table
 from qlmbench.spec import Paper, Study
-
-FORMATS = {"csv": to_csv, "json": to_json, "tex": to_latex}
-
-
-@dataclass(frozen=True)
-class Section:
-    """One run of a study with everything that its part of the page shows."""
-
-    results: Results
-    judged: list[Judged]
-    plots: list[Plot]
-    claims: Table
-    comparison: Table
-
-    @classmethod
-    def of(cls, results: Results) -> Section:
-        """Judge a run and lay out its tables and figures."""
-        judged = judge_claims(results)
-        comparison = comparison_table(results)
-        return cls(
-            results=results,
-            judged=judged,
-            plots=plots_of(results, judged, comparison.data),
-            claims=claims_table(results, judged),
-            comparison=comparison,
-        )
-
-    @property
-    def title(self) -> str:
-        """Heading of the run."""
-        return f"Results: {self.results.run}"
-
-    @property
-    def downloads(self) -> list[Table]:
-        """Tables that are written to files."""
-        return [self.comparison, self.claims, records_table(self.results)]
 
 
 @dataclass(frozen=True)
@@ -81,39 +34,51 @@ class StudyPage:
     """The page of a study, before it is written in a flavour."""
 
     study: Study
-    sections: list[Section]
+    runs: list[RunSection]
     prose: str = ""
     """What the study's authors want to add, in Markdown."""
     results_folder: str = "runs"
     """Where the records lie, for the commands on the page."""
-    _figures: dict[str, str] = field(default_factory=dict, repr=False)
+    _attachments: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def headline(self) -> Judged | None:
         """The main claim as the first run judges it."""
-        return headline(self.sections[0].judged) if self.sections else None
+        return headline(self.runs[0].judged) if self.runs else None
 
-    def blocks(self, flavour: Flavour) -> list[Block]:
-        """Lay out the page."""
+    def blocks(self, flavour: Flavour, base: str = "") -> list[Block]:
+        """Lay out the page.
+
+        Parameters
+        ----------
+        flavour : Flavour
+            How badges are written.
+        base : str
+            Path from the page to the folder of its figures, tables and settings' pages.
+
+        Returns
+        -------
+        list of blocks
+        """
         study = self.study
         titles = ("What the paper says", "What we ran")
         last = ("Deviations", "Run it yourself", "Downloads")
-        contents = (*titles, *(section.title for section in self.sections), *last)
         blocks: list[Block] = [
             Heading(1, study.paper.title),
             Text(study.summary),
             Text(self._answer(flavour)),
-            Contents(contents),
+            Contents((*titles, *(section.title for section in self.runs), *last)),
             Heading(2, "What the paper says"),
             Text(study.paper.says),
             Text(reference(study.paper)),
         ]
         if self.prose:
             blocks.append(Text(self.prose.strip()))
-        blocks.append(Heading(2, "What we ran"))
-        blocks.append(TableBlock(runs_table([s.results for s in self.sections])))
-        for section in self.sections:
-            blocks += self._section(section)
+        settings = [s.results for section in self.runs for s in section.settings]
+        links = {r.stem: f"{base}{r.stem}.md" for r in settings}
+        blocks += [Heading(2, "What we ran"), TableBlock(runs_table(settings, links))]
+        for place, section in enumerate(self.runs):
+            blocks += self._run(section, links, folded=place > 0)
         return blocks + self._end()
 
     def _answer(self, flavour: Flavour) -> str:
@@ -125,116 +90,85 @@ class StudyPage:
         badge = flavour.badge(main.verdict.verdict)
         return f"The main claim: *{main.claim.statement.rstrip('.')}*. {badge}{measured}"
 
-    def _section(self, section: Section) -> list[Block]:
-        results, plots = section.results, {plot.name: plot for plot in section.plots}
-
-        def figure(name: str) -> list[Block]:
-            return [self._figure(results, plots[name])] if name in plots else []
-
+    def _run(self, section: RunSection, links: dict[str, str], folded: bool) -> list[Block]:
+        """Lay out a run; in runs after the first, what a claim's table repeats is folded."""
+        run, main = section.run, section.main
         blocks: list[Block] = [Heading(2, section.title)]
-        if results.profile.note:
-            blocks.append(Text(results.profile.note))
+        if note := self.study.profile(run.profile).note:
+            blocks.append(Text(note))
         blocks += [Heading(3, "Verdicts"), Text(verdicts_sentence(section.judged))]
         if section.judged:
-            blocks.append(Cards(tuple(card(judged) for judged in section.judged)))
+            cards = Cards(tuple(card(run, judged) for judged in section.judged))
+            blocks.append(Fold("Each verdict in words", (cards,)) if folded else cards)
             blocks += [Heading(3, "Claims"), TableBlock(section.claims)]
-        blocks += figure("claims")
-        blocks += [Heading(3, "All arms"), *figure("accuracy"), TableBlock(section.comparison)]
-        if results.study.quoted:
-            blocks += [Heading(3, "Beside the published numbers")]
-            blocks.append(TableBlock(quoted_table(results)))
-        controls = controls_table(results)
-        if len(controls):
-            blocks += [Heading(3, "Controls: what they rule out"), TableBlock(controls)]
-        for name in ("modes", "parameters", "ranks", "curves"):
-            if name in plots:
-                blocks += [Heading(3, plots[name].title), *figure(name)]
-        return blocks + self._details(results)
-
-    def _details(self, results: Results) -> list[Block]:
-        """Tables that matter to a sceptic, folded so that the page stays short."""
-        tables = {
-            "Tuning: what was searched, what was chosen": tuning_table(results),
-            "Parameters": parameters_table(results),
-            "Cost, here and on a quantum processor": cost_table(results),
-            "Environment": environment_table(results),
-            "Failed trials": failures_table(results),
-        }
-        blocks: list[Block] = [
-            Fold(title, (TableBlock(table),)) for title, table in tables.items() if len(table)
-        ]
-        if results.problems:
-            text = "\n".join(f"- {problem}" for problem in results.problems)
-            blocks.append(Fold("Records left out or damaged", (Text(text),)))
-        return [Heading(3, "Details"), *blocks]
-
-    def _figure(self, results: Results, plot: Plot) -> Block:
-        light, dark = (f"figures/{results.run}-{plot.name}-{m}.svg" for m in ("light", "dark"))
-        return FigureBlock(
-            light=light,
-            dark=dark,
-            alt=f"{plot.title}. {plot.sentence}",
-            sentence=plot.sentence,
-            key=plot.key,
-        )
+        if section.forest is not None:
+            blocks.append(figure(run.run, section.forest))
+        blocks += _spanning(section)
+        blocks.append(Heading(3, "All arms"))
+        blocks += [figure(main.results.stem, p) for p in main.plots if p.name == "accuracy"]
+        listed = [f"[{s.results.title}]({links[s.results.stem]})" for s in section.settings]
+        text = "Every number, the controls, training curves, cost and environment"
+        return [*blocks, Text(f"{text}: {w.listed(listed)}.")]
 
     def _end(self) -> list[Block]:
         study = self.study
         blocks: list[Block] = [Heading(2, "Deviations")]
         if study.deviations:
-            blocks += [TableBlock(deviations_table(self.sections[0].results))]
+            blocks.append(TableBlock(deviations_table(study)))
         else:
             blocks.append(Text("None declared."))
         blocks += [Heading(2, "Run it yourself"), Code(self._commands())]
         blocks.append(
-            Text("Each run does what is missing of it; the last command writes this page again.")
+            Text("Each run does what is missing of it; the last command writes these pages again.")
         )
-        return [*blocks, Heading(2, "Downloads"), self._downloads()]
+        blocks.append(Heading(2, "Downloads"))
+        rows = [
+            row
+            for section in self.runs
+            for row in download_rows(section.run.run, section.run.run, section.downloads)
+        ]
+        if rows:
+            blocks.append(Downloads(tuple(rows)))
+        return [*blocks, Text("Records and comparisons are on the page of each setting.")]
 
     def _commands(self) -> str:
-        name = self.study.name
-        where = f" --results {self.results_folder}" if self.results_folder != "runs" else ""
-        runs = [f"qlmbench run {name}{_options(s.results)}{where}" for s in self.sections]
-        return "\n".join([*runs, f"qlmbench report {name}{where}"])
-
-    def _downloads(self) -> Block:
-        rows = []
-        for section in self.sections:
-            for table in section.downloads:
-                stem = f"tables/{section.results.run}-{table.name}"
-                files = tuple((kind, f"{stem}.{kind}") for kind in _kinds(table))
-                rows.append((f"{section.results.run}, {table.name}", files))
-        return Downloads(tuple(rows))
+        runs = [
+            run_command([s.results for s in section.settings], self.results_folder)
+            for section in self.runs
+        ]
+        return "\n".join([*runs, report_command(self.study, self.results_folder)])
 
     def attachments(self) -> dict[str, str]:
         """Return figures and downloads by path from the page's base; drawn once."""
-        if not self._figures:
-            for section in self.sections:
-                self._figures.update(_figures(section))
-                self._figures.update(_tables(section))
-        return self._figures
+        if not self._attachments:
+            for section in self.runs:
+                self._attachments.update(section.attachments())
+        return self._attachments
 
 
-def _options(results: Results) -> str:
-    """Write the options that a run was started with, where they are not the default."""
-    profile, info = results.profile, results.info
-    text = "" if results.profile_name == "default" else f" --profile {results.profile_name}"
-    if info is None:
-        return text
-    if info.dataset["name"] != profile.dataset:
-        text += f" --data {info.dataset['name']}"
-    if info.encoder["name"] != profile.encoder:
-        text += f" --encoder {info.encoder['name']}"
-    return text
+def _spanning(section: RunSection) -> list[Block]:
+    """Lay out the comparisons across settings; of the pairs of regimes, the first is open."""
+    blocks: list[Block] = []
+    pairs = [s.plot.name for s in section.spanning if s.plot.name.startswith(REGIMES)]
+    for spanning in section.spanning:
+        title, table = spanning.plot.title, TableBlock(spanning.table)
+        drawn = figure(section.run.run, spanning.plot)
+        if spanning.plot.name in pairs[1:]:
+            blocks.append(Fold(title, (drawn, table)))
+        else:
+            blocks += [Heading(3, title), drawn, Fold("All arms, in numbers", (table,))]
+    return blocks
 
 
-def card(judged: Judged) -> Card:
+def card(run: RunResults, judged: Judged) -> Card:
     """Lay out a claim as a card."""
     claim = judged.claim
     body = judged.verdict.reason[:1].upper() + judged.verdict.reason[1:] + "."
     if judged.rows_interval:
         body += f" With the noise of the test rows: {judged.rows_interval}."
     footer = f"Published in: {claim.source}."
+    if setting := settings_of(run, claim):
+        footer = f"Setting: {setting}. {footer}"
     if claim.comment:
         footer += f" {claim.comment}"
     return Card(judged.verdict.verdict, claim.statement, body, footer)
@@ -252,25 +186,3 @@ def reference(paper: Paper) -> str:
     if paper.url:
         links.append(f"[{paper.url.removeprefix('https://')}]({paper.url})")
     return f"{', '.join([text, *links])}."
-
-
-def _kinds(table: Table) -> list[str]:
-    # One row a trial is data, not a table for a paper.
-    return [kind for kind in FORMATS if not (table.name == "records" and kind == "tex")]
-
-
-def _figures(section: Section) -> dict[str, str]:
-    files = {}
-    for plot in section.plots:
-        light, dark = to_svg(plot.draw())
-        stem = f"figures/{section.results.run}-{plot.name}"
-        files[f"{stem}-light.svg"], files[f"{stem}-dark.svg"] = light, dark
-    return files
-
-
-def _tables(section: Section) -> dict[str, str]:
-    return {
-        f"tables/{section.results.run}-{table.name}.{kind}": FORMATS[kind](table)
-        for table in section.downloads
-        for kind in _kinds(table)
-    }

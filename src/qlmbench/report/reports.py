@@ -6,12 +6,14 @@ from pathlib import Path
 
 from qlmbench.errors import UserError
 from qlmbench.registry import get_study, study_folders
-from qlmbench.report.blocks import GitHub, Myst
-from qlmbench.report.load import load_runs
+from qlmbench.report.blocks import Flavour, GitHub, Myst
+from qlmbench.report.load import has_records, load_runs
 from qlmbench.report.overview import BEGIN, overview_blocks, put_between_markers, readme_table
-from qlmbench.report.page import Section, StudyPage
+from qlmbench.report.page import StudyPage
+from qlmbench.report.sections import RunSection
+from qlmbench.report.settings_page import setting_blocks
 from qlmbench.report.site import build_site
-from qlmbench.report.write import differing, write_changed
+from qlmbench.report.write import MARK, differing, write_changed
 from qlmbench.spec import Study
 
 SMOKE = "smoke"
@@ -28,13 +30,13 @@ def load_page(results: Path, study: Study, prose: str = "") -> StudyPage:
         If no run of the study has a record.
     """
     runs = load_runs(study, results / study.name)
-    runs = [run for run in runs if run.profile_name != SMOKE] or runs
+    runs = [run for run in runs if run.profile != SMOKE] or runs
     if not runs:
         raise UserError(
             f"{results / study.name}: no records of study {study.name!r}",
             do=f"run 'qlmbench run {study.name}' first, or name another folder with --results",
         )
-    sections = [Section.of(run) for run in runs]
+    sections = [RunSection.of(run) for run in runs]
     return StudyPage(study, sections, prose, results_folder=results.name)
 
 
@@ -62,13 +64,25 @@ def load_pages(results: Path, study: str | None = None) -> list[StudyPage]:
 
 
 def _has_runs(folder: Path) -> bool:
-    return folder.is_dir() and any(path.is_dir() for path in folder.glob("*/"))
+    return any(has_records(path) for path in folder.glob("*/*/"))
 
 
 def study_files(page: StudyPage) -> dict[str, str]:
-    """Return what stands beside the records of a study: its page, figures and downloads."""
+    """Return what stands beside the records of a study: its pages, figures and downloads."""
     flavour = GitHub()
-    return {"README.md": flavour.write(page.blocks(flavour))} | page.attachments()
+    files = {"README.md": flavour.write(page.blocks(flavour))}
+    files |= _setting_files(page, flavour, "README.md")
+    marked = {name: f"{text}\n{MARK}\n" for name, text in files.items()}
+    return marked | page.attachments()
+
+
+def _setting_files(page: StudyPage, flavour: Flavour, home: str) -> dict[str, str]:
+    """Write the page of every setting of every run, by file name."""
+    sections = [section for run in page.runs for section in run.settings]
+    return {
+        section.page: flavour.write(setting_blocks(section, home, page.results_folder))
+        for section in sections
+    }
 
 
 def overview_file(pages: list[StudyPage]) -> dict[str, str]:
@@ -79,17 +93,23 @@ def overview_file(pages: list[StudyPage]) -> dict[str, str]:
 
 
 def site_files(pages: list[StudyPage]) -> dict[str, str]:
-    """Return the sources of a Sphinx site: an overview, a page a study, figures, downloads."""
+    """Return the sources of a Sphinx site: overview, studies, settings, figures, downloads."""
     flavour = Myst()
-    names = "\n".join(page.study.name for page in pages)
-    toctree = f"```{{toctree}}\n:hidden:\n\n{names}\n```\n"
     index = flavour.write(overview_blocks(pages, flavour, "{name}.md"))
-    files = {"index.md": f"{index}\n{toctree}"}
+    files = {"index.md": f"{index}\n{_toctree([page.study.name for page in pages])}"}
     for page in pages:
         name = page.study.name
-        files[f"{name}.md"] = flavour.write(page.blocks(flavour), base=f"{name}/")
-        files |= {f"{name}/{path}": text for path, text in page.attachments().items()}
+        settings = _setting_files(page, flavour, f"../{name}.md")
+        below = [f"{name}/{path.removesuffix('.md')}" for path in settings]
+        text = flavour.write(page.blocks(flavour, f"{name}/"), base=f"{name}/")
+        files[f"{name}.md"] = f"{text}\n{_toctree(below)}"
+        files |= {f"{name}/{path}": t for path, t in (settings | page.attachments()).items()}
     return files
+
+
+def _toctree(pages: list[str]) -> str:
+    names = "\n".join(pages)
+    return f"```{{toctree}}\n:hidden:\n\n{names}\n```\n"
 
 
 def readme_with_results(text: str, pages: list[StudyPage], link: str) -> str:

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import pandas as pd
 
+from qlmbench.packing import count_classes
 from qlmbench.report import wording as w
 from qlmbench.report.load import Results
 from qlmbench.report.render import Table
 from qlmbench.spec import Selection
 
 
-def runs_table(runs: list[Results]) -> Table:
-    """Tabulate the runs of a study that have records."""
-    rows = [_row(results) for results in runs]
-    columns = ["run", "data", "encoder", "repetitions", "train", "validation", "test", "trials"]
-    frame = pd.DataFrame(rows, columns=columns)
+def runs_table(settings: list[Results], links: dict[str, str]) -> Table:
+    """Tabulate settings of runs that have records.
+
+    Parameters
+    ----------
+    settings : list of Results
+        Settings, run by run.
+    links : dict
+        By stem of a setting, the path of its page; without, the run has no link.
+
+    Returns
+    -------
+    Table
+    """
+    rows = [_row(results, links.get(results.stem)) for results in settings]
+    frame = pd.DataFrame(rows)
     caption = (
         "Each repetition draws rows once and gives them to every arm, so that comparisons are "
         "paired. Rows are those of the records; in brackets, how they were drawn."
@@ -23,26 +35,28 @@ def runs_table(runs: list[Results]) -> Table:
     return Table("runs", caption, frame, frame.astype(str), left)
 
 
-def _row(results: Results) -> dict[str, str]:
-    profile = results.profile
+def _row(results: Results, link: str | None) -> dict[str, str]:
+    split, tuned = results.protocol.split, results.protocol.encoder_tuning is not None
     failed = len(results.failures)
     trials = w.count(len(results.records))
-    repetitions = sorted(results.records["repetition"].unique()) if len(results.records) else []
+    repetitions = results.records["repetition"].nunique() if len(results.records) else 0
+    encoder = results.info.encoder["name"] if results.info else "not known"
     return {
-        "run": results.run,
+        "run": f"[{results.title}]({link})" if link else results.title,
         "data": results.info.dataset["name"] if results.info else "not known",
-        "encoder": results.info.encoder["name"] if results.info else "not known",
-        "repetitions": w.count(len(repetitions)),
-        "train": _rows(results, "train", profile.split.train),
-        "validation": _rows(results, "validation", profile.split.validation),
-        "test": _rows(results, "test", profile.split.test),
+        "encoder": f"{encoder}, tuned" if tuned else f"{encoder}, frozen",
+        "train": _rows(results, "train", split.train),
+        "validation": _rows(results, "validation", split.validation),
+        "test": _rows(results, "test", split.test),
+        "repetitions": w.count(repetitions),
+        "arms": w.count(len(results.arms)),
         "trials": f"{trials} ({failed} failed)" if failed else trials,
     }
 
 
 def _rows(results: Results, role: str, selection: Selection) -> str:
     sizes = {
-        split.n_train if role == "train" else len(getattr(split, role))
+        split.n_train if role == "train" else count_classes(getattr(split, role))
         for split in results.splits.values()
     }
     drawn = describe_selection(selection)

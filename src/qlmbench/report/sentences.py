@@ -11,7 +11,7 @@ import pandas as pd
 from qlmbench.report import wording as w
 from qlmbench.report.claims import Judged, verdict_counts
 from qlmbench.report.load import KIND_ORDER
-from qlmbench.report.tables import higher_is_better
+from qlmbench.report.tables import higher_is_better, sized
 from qlmbench.stats import Verdict
 
 POINT = 0.01
@@ -95,9 +95,7 @@ def _photons_clause(members: pd.DataFrame, metric: str) -> str:
 
 def parameters_sentence(arms: pd.DataFrame, metric: str) -> str:
     """Say how many parameters the best arm has, and which smaller arm is as good."""
-    # A kernel machine keeps its training rows; its few coefficients say nothing of its size.
-    sized = arms["parameters_effective"].notna() & (arms["parameters_total"] > 0)
-    known = arms[sized & arms["validation"].notna()]
+    known = arms[sized(arms) & arms["validation"].notna()]
     if known.empty:
         return "No arm has both a validation score and a parameter count."
     best = _best(known, metric)

@@ -40,9 +40,10 @@ class Topic:
     draw: Callable[[Measurement], Figure]
     sentence: Callable[[Measurement], str]
     """What to see in the figure."""
-    losses: Callable[[Measurement], str]
     limit: str
     """What bounds the speed, and why it is not more."""
+    losses: Callable[[Measurement], str] = losses
+    """Where we are slower."""
 
 
 def _line(label: str, timings: Iterable[Timing], x: str, side: str) -> Line:
@@ -256,7 +257,6 @@ TOPICS = {
         by=("batch",),
         draw=_draw_sweep,
         sentence=_sweep_sentence,
-        losses=losses,
         limit=(
             "At small batches a step is a few hundred calls into torch, whatever the number of "
             "repetitions; the linear map from 768 features, the loss and Adam are no longer small "
@@ -270,7 +270,6 @@ TOPICS = {
         by=("space", "repetitions"),
         draw=_draw_layer,
         sentence=_layer_sentence,
-        losses=losses,
         limit=(
             "merlin spends its time on building the unitary component by component, which grows "
             "with the square of the modes; ours on products of whole meshes. With many photons in "
@@ -284,7 +283,6 @@ TOPICS = {
         by=("circuit", "repetitions"),
         draw=_draw_qubits,
         sentence=_qubits_sentence,
-        losses=losses,
         limit=(
             "Up to about 8 qubits a step is bound by the number of calls into torch and not by "
             "arithmetic, so that ten repetitions cost little more than one; one repetition of a "
@@ -298,7 +296,6 @@ TOPICS = {
         by=("circuits",),
         draw=_draw_sampling,
         sentence=_sampling_sentence,
-        losses=losses,
         limit=(
             "Aer pays more than a millisecond for each bound circuit. Ours pays a fixed price a "
             "call, so that a call with a single circuit gains least; with many circuits a call "

@@ -161,6 +161,9 @@ def to_svg(figure: Figure) -> tuple[str, str]:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(RC)
+        # The layout is found once; saving would look for it twice more.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         figure.savefig(
             stream,
             format="svg",

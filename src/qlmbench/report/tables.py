@@ -15,6 +15,7 @@ from qlmbench.spec import Arm, ArmKind, Quoted
 from qlmbench.stats import MeanEstimate, mean_interval
 
 DEFAULT_METRIC = "test_accuracy"
+MACRO_F1 = "test_macro_f1"
 _LOWER_IS_BETTER = ("loss", "perplexity", "error", "seconds")
 
 
@@ -38,13 +39,13 @@ def validation_metric(results: Results, metric: str) -> str | None:
     return None
 
 
-def best_arm(results: Results, arms: list[Arm], metric: str) -> Arm | None:
-    """Return the arm that is best on validation (never on test); None where nothing tells.
+def by_validation(results: Results, arms: list[Arm], metric: str) -> list[Arm]:
+    """Return arms with a validation score, the best first (never by test).
 
     Parameters
     ----------
     results : Results
-        The run.
+        One setting of a run.
     arms : list of Arm
         The candidates.
     metric : str
@@ -52,11 +53,16 @@ def best_arm(results: Results, arms: list[Arm], metric: str) -> Arm | None:
     """
     name = validation_metric(results, metric)
     if name is None:
-        return None
+        return []
     sign = 1.0 if higher_is_better(name) else -1.0
     means = {arm.name: sign * float(results.values(arm.name, name).mean()) for arm in arms}
     known = [arm for arm in arms if math.isfinite(means[arm.name])]
-    return max(known, key=lambda arm: means[arm.name], default=None)
+    return sorted(known, key=lambda arm: -means[arm.name])
+
+
+def best_arm(results: Results, arms: list[Arm], metric: str) -> Arm | None:
+    """Return the arm that is best on validation (never on test); None where nothing tells."""
+    return next(iter(by_validation(results, arms, metric)), None)
 
 
 def best_baseline(results: Results, metric: str) -> Arm | None:
@@ -92,7 +98,8 @@ def comparison_frame(results: Results, metric: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        arm, label, kind, group, n, mean, sd, low, high (95 % interval of the mean), validation,
+        arm, label, kind, group, n, mean, sd, low, high (95 % interval of the mean), macro_f1,
+        validation,
         parameters_*, seconds, difference, difference_low, difference_high (to the best classical
         arm), reference (whether the arm is that one).
     """
@@ -118,6 +125,7 @@ def _comparison_row(
         "sd": estimate.sd,
         "low": low,
         "high": high,
+        "macro_f1": _mean(results, arm, MACRO_F1),
         "validation": _mean(results, arm, validation_metric(results, metric)),
     }
     for count in ("classical", "quantum", "total", "effective", "dead"):
@@ -137,21 +145,12 @@ def _mean(results: Results, arm: Arm, column: str | None) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def comparison_table(results: Results, metric: str | None = None) -> Table:
+def comparison_table(results: Results) -> Table:
     """Tabulate every arm beside the best baseline.
 
-    Parameters
-    ----------
-    results : Results
-        The run.
-    metric : str, optional
-        Default the metric of the headline claim.
-
-    Returns
-    -------
-    Table
+    The metric is that of the headline claim.
     """
-    metric = metric or main_metric(results)
+    metric = main_metric(results)
     data = comparison_frame(results, metric)
     validation = validation_metric(results, metric)
     unit = "points" if w.is_share(metric) else ""
@@ -160,6 +159,7 @@ def comparison_table(results: Results, metric: str | None = None) -> Table:
             "arm": [_label(row.label, row.reference) for row in data.itertuples()],
             "kind": data.get("kind", []),
             f"{w.column_title(metric)} [95 % interval]": _means(data, metric),
+            "macro-F1, %": [w.value(MACRO_F1, v) for v in data.get("macro_f1", [])],
             "n": [str(n) for n in data.get("n", [])],
             "validation": [w.value(validation or "", v) for v in data.get("validation", [])],
             "parameters": [w.count(v) for v in data.get("parameters_total", [])],
@@ -168,6 +168,8 @@ def comparison_table(results: Results, metric: str | None = None) -> Table:
             w.joined("to the best baseline,", unit).rstrip(","): _differences(data, metric),
         }
     )
+    if results.n_classes < 3 or metric != DEFAULT_METRIC:  # two classes: it says the same again
+        shown = shown.drop(columns="macro-F1, %")
     return Table(
         name="comparison",
         caption=_comparison_caption(results, metric, validation, data),
@@ -227,6 +229,14 @@ def _comparison_caption(
     )
 
 
+def sized(arms: pd.DataFrame) -> pd.Series[bool]:
+    """Say of each arm whether its number of parameters says how large it is.
+
+    A kernel machine keeps its training rows, and has no number of effective parameters.
+    """
+    return arms["parameters_effective"].notna() & (arms["parameters_total"] > 0)
+
+
 def quoted_value(quoted: Quoted) -> float:
     """Return a quoted number as a fraction: a share above 1 was printed as a percentage."""
     if w.is_share(quoted.metric) and quoted.value > 1:
@@ -237,7 +247,7 @@ def quoted_value(quoted: Quoted) -> float:
 def quoted_table(results: Results) -> Table:
     """Tabulate the published numbers beside ours."""
     rows, shown = [], []
-    for quoted in results.study.quoted:
+    for quoted in results.quoted:
         values = results.values(quoted.arm, quoted.metric) if quoted.arm else pd.Series(dtype=float)
         seed = results.seed(quoted.arm, "", quoted.metric)
         estimate = mean_interval(values.to_numpy(), seed=seed)

@@ -145,5 +145,11 @@ def number(value_: float | int | str | bool | None) -> str:
     return _minus(f"{value_:g}")
 
 
+def quantity(value_: float | int | str | bool | None) -> str:
+    """Write the value of a condition: like `number`, large whole numbers with separators."""
+    whole = isinstance(value_, int | float) and not isinstance(value_, bool) and value_ >= 1000
+    return count(float(value_)) if whole and value_ is not None else number(value_)
+
+
 def _minus(text: str) -> str:
     return text.replace("-", MINUS) if text.startswith("-") else text

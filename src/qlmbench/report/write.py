@@ -10,6 +10,8 @@ from qlmbench.store import write_atomically
 
 GENERATED = ("figures", "tables")
 """Folders that hold nothing but generated files."""
+MARK = "<!-- written by qlmbench report -->"
+"""Last line of a generated page: without it, a page is somebody's own and stays."""
 
 
 def write_changed(folder: Path, files: dict[str, str]) -> list[Path]:
@@ -63,5 +65,12 @@ def _read(path: Path) -> str | None:
 
 def _left_over(folder: Path, files: Iterable[str]) -> list[Path]:
     known = {folder / name for name in files}
-    present = (path for name in GENERATED for path in (folder / name).glob("*") if path.is_file())
+    # A folder of this name that nothing is written to is somebody else's.
+    used = [name for name in GENERATED if any((folder / name) in path.parents for path in known)]
+    present = [path for name in used for path in (folder / name).glob("*") if path.is_file()]
+    present += [path for path in folder.glob("*.md") if _is_marked(path)]
     return [path for path in present if path not in known]
+
+
+def _is_marked(page: Path) -> bool:
+    return (_read(page) or "").rstrip().endswith(MARK)

@@ -1,16 +1,25 @@
 """Figures of a results page: each function takes frames and returns a matplotlib figure."""
 
-from qlmbench.report.plots.arms import accuracy_by_arm, rank_plot
+from qlmbench.report.plots.arms import MOST_ROWS, accuracy_by_arm
+from qlmbench.report.plots.conditions import conditions_plot
 from qlmbench.report.plots.curves import training_curves
 from qlmbench.report.plots.forest import forest_plot
+from qlmbench.report.plots.learning import learning_curves
 from qlmbench.report.plots.modes import accuracy_by_modes
 from qlmbench.report.plots.parameters import accuracy_by_parameters
+from qlmbench.report.plots.ranks import MOST_RANKS, rank_plot
+from qlmbench.report.plots.regimes import regimes_plot
 
 __all__ = [
+    "MOST_RANKS",
+    "MOST_ROWS",
     "accuracy_by_arm",
     "accuracy_by_modes",
     "accuracy_by_parameters",
+    "conditions_plot",
     "forest_plot",
+    "learning_curves",
     "rank_plot",
+    "regimes_plot",
     "training_curves",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,17 @@ from matplotlib.figure import Figure
 from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.load import KIND_ORDER
+from qlmbench.report.plots.limits import end_at_shares, lowest_shown
+from qlmbench.report.tables import higher_is_better
 from qlmbench.spec import ArmKind
 
 ROW = 0.235
 """Height of a row in inches."""
+
+
+MOST_ROWS = 30
+"""With more arms than this, large groups share a row each."""
+LARGE = 6
 
 
 @style.styled
@@ -37,39 +45,95 @@ def accuracy_by_arm(
     Returns
     -------
     Figure
+        With many arms, the arms of a large group are ticks in one row, with the mean and interval
+        of the one that is best on validation. Arms far below all others are arrows at the edge.
     """
-    rows = _grouped(arms)
-    figure, axes = _rows_figure(rows)
+    rows = grouped(arms, metric, collapse=len(arms) > MOST_ROWS)
+    figure, axes = rows_figure(rows)
     k = w.scale(metric)
+    shown = {place: row for place, row in rows.items() if not isinstance(row, str)}
+    lowest = lowest_shown(arms["mean"], arms["kind"]) if higher_is_better(metric) else -np.inf
+    beyond = {place: row for place, row in shown.items() if row["mean"] < lowest}
     _reference_line(axes, arms, k)
-    for place, row in rows.items():
-        if isinstance(row, str):
-            continue
-        kind = ArmKind(row["kind"])
-        trials = records[records["arm"] == row["arm"]].dropna(subset=[metric])
-        offsets = _offsets(trials["repetition"].to_numpy(dtype=float))
-        axes.plot(
-            k * trials[metric],
-            place + offsets,
-            linestyle="none",
-            marker="o",
-            markersize=3,
-            alpha=0.38,
-            markeredgewidth=0,
-            color=style.KIND_COLOUR[kind],
-        )
-        _mean_with_interval(axes, place, row, k)
-        if row["arm"] in quoted:
-            _quoted_mark(axes, k * quoted[row["arm"]], place, k * row["mean"])
+    for place, row in shown.items():
+        if place not in beyond:
+            _arm_row(axes, place, row, arms, records, metric)
+            marks = sorted(quoted[a] for a in row.get("members", [row["arm"]]) if a in quoted)
+            for value in marks:
+                _quoted_mark(axes, k * value, place)
+            if marks:
+                _quoted_word(axes, k * marks[0], k * marks[-1], place, k * row["mean"])
     if quoted:
         axes.margins(x=0.15)  # room for the word beside the outermost diamond
+    axes.set_xlim(end_at_shares(metric, axes.get_xlim()))
+    arrows_at_the_edge(axes, beyond)
     _values_at_the_right(axes, rows, metric)
     axes.set_xlabel(w.column_title(metric))
     return figure
 
 
-def _grouped(arms: pd.DataFrame) -> dict[float, Any]:
-    """Place the arms from top to bottom by kind; a title row stands before each kind."""
+def _arm_row(
+    axes: Any,
+    place: float,
+    row: dict[str, Any],
+    arms: pd.DataFrame,
+    records: pd.DataFrame,
+    metric: str,
+) -> None:
+    k = w.scale(metric)
+    colour = style.KIND_COLOUR[ArmKind(row["kind"])]
+    if "members" in row:
+        means = k * arms[arms["arm"].isin(row["members"])]["mean"]
+        axes.plot(
+            means, [place] * len(means), linestyle="none", marker="|", markersize=9, color=colour
+        )
+    else:
+        trials = records[records["arm"] == row["arm"]].dropna(subset=[metric])
+        axes.plot(
+            k * trials[metric],
+            place + _offsets(trials["repetition"].to_numpy(dtype=float)),
+            linestyle="none",
+            marker="o",
+            markersize=3,
+            alpha=0.38,
+            markeredgewidth=0,
+            color=colour,
+        )
+    _mean_with_interval(axes, place, row, k)
+
+
+def arrows_at_the_edge(axes: Any, beyond: dict[float, dict[str, Any]]) -> None:
+    """Draw an arrow to the left for each row that lies beyond the axis."""
+    axes.set_xlim(axes.get_xlim())
+    for place, row in beyond.items():
+        axes.plot(
+            0.012,
+            place,
+            transform=axes.get_yaxis_transform(),
+            marker="<",
+            markersize=6.5,
+            color=style.KIND_COLOUR[ArmKind(row["kind"])],
+        )
+
+
+def grouped(arms: pd.DataFrame, metric: str, collapse: bool = False) -> dict[float, Any]:
+    """Place the arms from top to bottom by kind; a title row stands before each kind.
+
+    Parameters
+    ----------
+    arms : DataFrame
+        One row an arm: arm, label, kind; to collapse, also group and validation.
+    metric : str
+        The metric, which says whether higher is better.
+    collapse : bool
+        Whether large groups share a row: that of the arm that is best on validation, with the
+        names of all as ``members``.
+
+    Returns
+    -------
+    dict
+        By height, a title or a row of ``arms``.
+    """
     rows: dict[float, Any] = {}
     place = 0.0
     for kind in KIND_ORDER:
@@ -77,14 +141,31 @@ def _grouped(arms: pd.DataFrame) -> dict[float, Any]:
         if members.empty:
             continue
         rows[place] = style.KIND_TITLE[kind]
-        for row in members.to_dict("records"):
+        for row in _collapsed(members, metric) if collapse else members.to_dict("records"):
             place += 1.0
             rows[place] = row
         place += 1.5
     return rows
 
 
-def _rows_figure(rows: dict[float, Any]) -> tuple[Figure, Any]:
+def _collapsed(arms: pd.DataFrame, metric: str) -> list[dict[Hashable, Any]]:
+    sizes = arms.groupby("group")["arm"].transform("size")
+    large = (arms["group"] != "") & (sizes > LARGE)
+    rows = arms[~large].to_dict("records")
+    for group, members in arms[large].groupby("group", sort=False):
+        ordered = members.sort_values(
+            "validation", ascending=not higher_is_better(metric), kind="stable"
+        )
+        best = ordered.to_dict("records")[0]
+        name = str(group).replace("-", " ")
+        best["label"] = f"{name[:1].upper()}{name[1:]}, {len(members)} arms"
+        best["members"] = list(members["arm"])
+        rows.append(best)
+    return rows
+
+
+def rows_figure(rows: dict[float, Any]) -> tuple[Figure, Any]:
+    """Make a figure with a named row for each place, titles bold; see `grouped`."""
     last = max(rows, default=0.0)
     figure = Figure(figsize=(style.WIDTH, ROW * (last + 1.6) + 0.5), layout="constrained")
     axes = figure.subplots()
@@ -133,8 +214,7 @@ def _mean_with_interval(axes: Any, place: float, row: dict[str, Any], k: float) 
     axes.plot(k * row["mean"], place, marker=style.KIND_MARKER[kind], markersize=6.5, color=colour)
 
 
-def _quoted_mark(axes: Any, x: float, place: float, mean: float) -> None:
-    side = -1 if x < mean else 1  # the word stands away from the repetitions
+def _quoted_mark(axes: Any, x: float, place: float) -> None:
     axes.plot(
         x,
         place,
@@ -144,12 +224,17 @@ def _quoted_mark(axes: Any, x: float, place: float, mean: float) -> None:
         markeredgecolor=style.INK,
         markeredgewidth=1.2,
     )
+
+
+def _quoted_word(axes: Any, lowest: float, highest: float, place: float, mean: float) -> None:
+    """Write the word once a row, away from the repetitions."""
+    left = highest < mean
     axes.annotate(
         "quoted",
-        (x, place),
-        xytext=(7 * side, 0),
+        (lowest if left else highest, place),
+        xytext=(-7 if left else 7, 0),
         textcoords="offset points",
-        ha="right" if side < 0 else "left",
+        ha="right" if left else "left",
         va="center",
         fontsize=7.5,
         color=style.MUTED,
@@ -170,57 +255,3 @@ def _values_at_the_right(axes: Any, rows: dict[float, Any], metric: str) -> None
             fontsize=8.5,
             color=style.INK,
         )
-
-
-@style.styled
-def rank_plot(arms: pd.DataFrame, ranks: pd.Series[float], critical: float) -> Figure:
-    """Draw the mean rank of each arm, best first, beside Nemenyi's critical difference.
-
-    Parameters
-    ----------
-    arms : DataFrame
-        One row an arm: arm, label, kind.
-    ranks : Series
-        Mean rank over the repetitions by arm, 1 is best.
-    critical : float
-        Mean ranks that differ by less cannot be told apart.
-
-    Returns
-    -------
-    Figure
-    """
-    ordered = ranks.sort_values(kind="stable")
-    kinds = {arm: ArmKind(kind) for arm, kind in zip(arms["arm"], arms["kind"], strict=True)}
-    labels = dict(zip(arms["arm"], arms["label"], strict=True))
-    height = ROW * (len(ordered) + 1.4) + 0.5
-    figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
-    axes = figure.subplots()
-    best = float(ordered.iloc[0])
-    axes.axvspan(best, best + critical, color=style.BAND, linewidth=0)
-    axes.annotate(
-        "not told apart from the best",
-        (best, 1.0),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=8,
-        color=style.MUTED,
-    )
-    for place, (arm, rank) in enumerate(zip(map(str, ordered.index), ordered, strict=True)):
-        kind = kinds[arm]
-        axes.plot([1, rank], [place, place], color=style.GRID, linewidth=1.0)
-        axes.plot(
-            rank,
-            place,
-            marker=style.KIND_MARKER[kind],
-            markersize=6.5,
-            color=style.KIND_COLOUR[kind],
-        )
-    axes.set_yticks(range(len(ordered)), [labels[arm] for arm in ordered.index])
-    for label, arm in zip(axes.get_yticklabels(), ordered.index, strict=True):
-        label.set_color(style.KIND_COLOUR[kinds[arm]])
-    axes.set_ylim(len(ordered) - 0.4, -0.7)
-    axes.grid(axis="y", visible=False)
-    axes.set_xlim(0.5, max(float(ordered.iloc[-1]), best + critical) + 0.7)
-    axes.set_xlabel("mean rank over the repetitions (1 is best)")
-    return figure

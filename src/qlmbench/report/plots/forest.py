@@ -52,7 +52,7 @@ def _panel(axes: Any, rows: pd.DataFrame) -> None:
     labels = []
     for place, row in enumerate(rows.to_dict("records")):
         _row(axes, place, row, k)
-        labels.append(textwrap.fill(row["statement"], 34, max_lines=3, placeholder=" …"))
+        labels.append(_label(row))
     axes.set_yticks(range(len(rows)), labels)
     axes.tick_params(axis="y", labelsize=8.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -60,6 +60,15 @@ def _panel(axes: Any, rows: pd.DataFrame) -> None:
     axes.margins(x=0.1)
     unit = "points" if w.is_share(metric) else ""
     axes.set_xlabel(w.joined(f"difference in {w.metric_title(metric)},", unit).rstrip(","))
+
+
+def _label(row: dict[Hashable, Any]) -> str:
+    lines = 2 if row["setting"] else 3
+    text = textwrap.fill(row["statement"], 34, max_lines=lines, placeholder=" …")
+    if not row["setting"]:
+        return text
+    setting = textwrap.fill(f"({row['setting']})", 38, max_lines=2, placeholder=" …)")
+    return f"{text}\n{setting}"
 
 
 def _row(axes: Any, place: int, row: dict[Hashable, Any], k: float) -> None:

@@ -67,6 +67,21 @@ def _around(centre: Any, half: float = 4.0) -> Bbox:
     return Bbox.from_extents(x - half, y - half, x + half, y + half)
 
 
+def write_at_edge(axes: Any, y: float, text: str, colour: str = style.MUTED) -> None:
+    """Write a line's name to the right of the axes."""
+    axes.annotate(
+        text,
+        (1.0, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=colour,
+        annotation_clip=False,
+    )
+
+
 def write_at_end(axes: Any, x: float, y: float, text: str, colour: str = style.MUTED) -> None:
     """Write a line's name to the right of its last point."""
     axes.annotate(

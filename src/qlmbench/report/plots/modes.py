@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 
 from qlmbench.report import style
 from qlmbench.report import wording as w
-from qlmbench.report.plots.labels import spread, write_at_end
+from qlmbench.report.plots.labels import spread, write_at_edge
+from qlmbench.report.plots.limits import end_at_shares
 
 KEYS = ("n_modes", "n_photons")
+MOST_COLUMNS = 2
 
 
 @style.styled
@@ -35,11 +37,16 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
         One panel a group, with one scale.
     """
     groups = list(dict.fromkeys(arms["group"]))
-    figure = Figure(figsize=(style.WIDTH, 3.4), layout="constrained")
-    panels = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
+    columns = min(len(groups), MOST_COLUMNS)
+    lines = -(-len(groups) // columns)
+    figure = Figure(figsize=(style.WIDTH, 3.4 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    panels = grid.ravel()[: len(groups)]
+    for axes in grid.ravel()[len(groups) :]:
+        axes.remove()
     k = w.scale(metric)
     photons = sorted(arms["n_photons"].unique())
-    low, high = _limits(arms, reference, k)
+    low, high = end_at_shares(metric, _limits(arms, reference, k))
     for axes, group in zip(panels, groups, strict=True):
         members = arms[arms["group"] == group]
         axes.set_ylim(low, high)
@@ -49,6 +56,7 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
         axes.set_title(_group_title(group))
         axes.set_xticks(sorted(arms["n_modes"].unique()))
         axes.set_xlabel("modes")
+        axes.tick_params(labelbottom=True)
         axes.margins(x=0.08)
         _names(axes, members, photons, k, high - low)
     if reference is not None:
@@ -61,7 +69,8 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
             fontsize=8,
             color=style.MUTED,
         )
-    panels[0].set_ylabel(w.column_title(metric))
+    for axes in grid[:, 0]:
+        axes.set_ylabel(w.column_title(metric))
     return figure
 
 
@@ -111,7 +120,6 @@ def _names(axes: Any, members: pd.DataFrame, photons: list[int], k: float, heigh
     """Name each line at its last point, moved apart where they would cover one another."""
     last = members.sort_values("n_modes").groupby("n_photons").tail(1).to_dict("records")
     heights = spread([k * row["mean"] for row in last], gap=0.062 * height)
-    right = max(members["n_modes"]) + 0.07 * len(photons) / 2
     for row, y in zip(last, heights, strict=True):
         colour = style.SERIES[photons.index(row["n_photons"]) % len(style.SERIES)]
-        write_at_end(axes, right, y, w.plural(int(row["n_photons"]), "photon"), colour)
+        write_at_edge(axes, y, w.plural(int(row["n_photons"]), "photon"), colour)

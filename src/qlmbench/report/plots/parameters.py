@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,7 +14,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.load import KIND_ORDER
+from qlmbench.report.plots.arms import LARGE
 from qlmbench.report.plots.labels import label_points
+from qlmbench.report.plots.limits import lowest_shown
+from qlmbench.report.tables import higher_is_better
 from qlmbench.spec import ArmKind
 
 PANELS = {
@@ -21,6 +26,27 @@ PANELS = {
 }
 
 MOST_LABELS = 7
+FILLS = ("full", "none", "top", "left")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Arms that look alike."""
+
+    kind: ArmKind
+    fill: str
+    arms: set[str]
+
+    @property
+    def marker(self) -> dict[str, Any]:
+        """How its arms are drawn."""
+        return {
+            "linestyle": "none",
+            "marker": style.KIND_MARKER[self.kind],
+            "markersize": 6.5,
+            "color": style.KIND_COLOUR[self.kind],
+            "fillstyle": self.fill,
+        }
 
 
 @style.styled
@@ -41,16 +67,21 @@ def accuracy_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
         One panel for each of the two counts that is known. Only the best arms are
         labelled, and no label covers another.
     """
-    known = {column: arms[arms[column] > 0] for column in PANELS}
+    lowest = lowest_shown(arms["mean"], arms["kind"]) if higher_is_better(metric) else -np.inf
+    near = arms[arms["mean"] >= lowest]
+    families = _families(near)
+    known = {column: near[near[column] > 0] for column in PANELS}
     columns = [column for column in PANELS if len(known[column])] or list(PANELS)[:1]
     figure = Figure(figsize=(style.WIDTH, 4.2), layout="constrained")
     FigureCanvasAgg(figure)  # measures labels
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     k = w.scale(metric)
     for axes, column in zip(panels, columns, strict=True):
-        _panel(axes, known[column], column, k)
+        _panel(axes, known[column], column, families, k)
     panels[0].set_ylabel(w.column_title(metric))
-    legend = _kinds(panels[0], known[columns[0]])
+    legend = _legend(panels[0], families)
+    if len(near) < len(arms):
+        _say_left_out(panels[0], len(arms) - len(near), f"{k * lowest:.0f}", metric)
     # It is wider than its panel, and would take that room from both.
     legend.set_in_layout(False)
     # The layout must be settled before labels look for room; then it stays as it is.
@@ -63,19 +94,33 @@ def accuracy_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def _panel(axes: Any, shown: pd.DataFrame, column: str, k: float) -> None:
-    axes.set_xscale("log")
+def _families(arms: pd.DataFrame) -> dict[str, Family]:
+    """Give each kind a marker and colour, and each of a kind's large groups a filling."""
+    families: dict[str, Family] = {}
     for kind in KIND_ORDER:
-        members = shown[shown["kind"] == kind.value]
-        axes.plot(
-            members[column],
-            k * members["mean"],
-            linestyle="none",
-            marker=style.KIND_MARKER[kind],
-            markersize=6.5,
-            alpha=0.9,
-            color=style.KIND_COLOUR[kind],
-        )
+        members = arms[arms["kind"] == kind.value]
+        sizes = members[members["group"] != ""].groupby("group", sort=False).size()
+        # There are few fillings: the largest groups get them, in the order of the study.
+        most = sizes[sizes > LARGE].nlargest(len(FILLS) - 1).index
+        large = [group for group in sizes.index if group in most] if len(sizes) > 1 else []
+        rest = members[~members["group"].isin(large)]
+        if len(rest):
+            families[style.KIND_TITLE[kind]] = Family(kind, "full", set(rest["arm"]))
+        for place, group in enumerate(large):
+            name = f"{style.KIND_TITLE[kind]}: {group.replace('-', ' ')}"
+            # The first group is full only where no single arms of the kind are.
+            fill = FILLS[(place + (len(rest) > 0)) % len(FILLS)]
+            families[name] = Family(kind, fill, set(members[members["group"] == group]["arm"]))
+    return families
+
+
+def _panel(
+    axes: Any, shown: pd.DataFrame, column: str, families: dict[str, Family], k: float
+) -> None:
+    axes.set_xscale("log")
+    for family in families.values():
+        members = shown[shown["arm"].isin(family.arms)]
+        axes.plot(members[column], k * members["mean"], alpha=0.9, **family.marker)
     axes.set_xlabel(PANELS[column])
     axes.margins(x=0.14, y=0.08)
     axes.xaxis.set_major_locator(LogLocator(numticks=6))
@@ -98,27 +143,31 @@ def _labels(shown: pd.DataFrame, column: str, k: float) -> list[tuple[float, flo
     ]
 
 
-def _kinds(axes: Any, shown: pd.DataFrame) -> Any:
-    """Name marker and colour of each kind above the axes."""
+def _legend(axes: Any, families: dict[str, Family]) -> Any:
+    """Name marker, colour and filling of each family above the axes."""
     handles = [
-        axes.plot(
-            [],
-            [],
-            linestyle="none",
-            marker=style.KIND_MARKER[kind],
-            color=style.KIND_COLOUR[kind],
-            label=style.KIND_TITLE[kind],
-        )[0]
-        for kind in KIND_ORDER
-        if kind.value in set(shown["kind"])
+        axes.plot([], [], label=name, **family.marker)[0] for name, family in families.items()
     ]
     return axes.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=max(1, len(handles)),
+        ncols=max(1, min(4, len(handles))),
         frameon=False,
         fontsize=8.5,
         handletextpad=0.2,
         borderaxespad=0.2,
+    )
+
+
+def _say_left_out(axes: Any, n: int, limit: str, metric: str) -> None:
+    unit = " %" if w.is_share(metric) else ""
+    axes.annotate(
+        f"{w.plural(n, 'arm')} far below {limit}{unit} not shown",
+        (0.0, 0.0),
+        xycoords="axes fraction",
+        xytext=(4, 4),
+        textcoords="offset points",
+        fontsize=8,
+        color=style.MUTED,
     )

@@ -1,0 +1,94 @@
+"""Classes and row numbers as short text, for tables that hold thousands of them a trial."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def pack_classes(indices: Sequence[int]) -> str:
+    """Write class indices with as many bits each as the largest one needs.
+
+    Parameters
+    ----------
+    indices : sequence of int
+        Nonnegative, length n.
+
+    Returns
+    -------
+    str
+        ``<bits>:<n>:<base64>``; empty for no indices.
+    """
+    import numpy as np
+
+    if not len(indices):
+        return ""
+    values = np.asarray(indices, dtype=np.uint32)
+    bits = max(1, int(values.max()).bit_length())
+    table = values[:, None] >> np.arange(bits, dtype=np.uint32)[::-1] & 1
+    return f"{bits}:{len(values)}:{_text(table.ravel())}"
+
+
+def unpack_classes(text: str) -> NDArray[np.int64]:
+    """Read what `pack_classes` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the text is not whole.
+    """
+    import numpy as np
+
+    if not text:
+        return np.zeros(0, dtype=np.int64)
+    bits, n, packed = text.split(":")
+    table = _bits(packed, int(bits) * int(n)).reshape(int(n), int(bits))
+    return table.astype(np.int64) @ (1 << np.arange(int(bits), dtype=np.int64)[::-1])
+
+
+def count_classes(text: str) -> int:
+    """Return how many indices `pack_classes` wrote, without reading them."""
+    return int(text.split(":")[1]) if text else 0
+
+
+def pack_rows(rows: Sequence[int], total: int) -> str:
+    """Write ascending row numbers below ``total`` as one bit a row: ``<total>:<base64>``."""
+    import numpy as np
+
+    chosen = np.zeros(total, dtype=np.uint8)
+    chosen[np.asarray(rows, dtype=np.int64)] = 1
+    return f"{total}:{_text(chosen)}"
+
+
+def unpack_rows(text: str) -> NDArray[np.int64]:
+    """Read what `pack_rows` wrote, in ascending order.
+
+    Raises
+    ------
+    ValueError
+        If the text is not whole.
+    """
+    import numpy as np
+
+    total, packed = text.split(":")
+    return np.flatnonzero(_bits(packed, int(total))).astype(np.int64)
+
+
+def _text(bits: NDArray[np.integer]) -> str:
+    import numpy as np
+
+    return base64.b64encode(np.packbits(bits.astype(np.uint8)).tobytes()).decode("ascii")
+
+
+def _bits(packed: str, count: int) -> NDArray[np.uint8]:
+    import numpy as np
+
+    raw = np.frombuffer(base64.b64decode(packed, validate=True), dtype=np.uint8)
+    if len(raw) != (count + 7) // 8:
+        raise ValueError(f"{len(raw)} bytes hold no {count} bits")
+    return np.unpackbits(raw, count=count)

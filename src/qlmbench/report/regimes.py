@@ -1,0 +1,201 @@
+"""Encoder regimes: the same rows and heads, the encoder frozen or tuned on the training rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from qlmbench.report import plots
+from qlmbench.report import wording as w
+from qlmbench.report.load import Results, RunResults
+from qlmbench.report.render import Table
+from qlmbench.report.shown import Plot, Spanning
+from qlmbench.report.tables import best_baseline, ends, higher_is_better, main_metric
+from qlmbench.spec import Arm, ArmKind
+from qlmbench.stats import mean_interval
+
+REGIMES = "regimes"
+"""What the names of figures and tables of regimes begin with."""
+
+
+def regimes(run: RunResults, arms: dict[str, pd.DataFrame]) -> list[Spanning]:
+    """Lay out each pair of settings that differ in the tuning of the encoder alone.
+
+    Parameters
+    ----------
+    run : RunResults
+        One run.
+    arms : dict
+        By setting, its comparison as `qlmbench.report.tables.comparison_frame` gives it.
+
+    Returns
+    -------
+    list of Spanning
+    """
+    settings = [r for r in run.settings.values() if len(arms[r.setting])]
+    found = []
+    for frozen, tuned in product(settings, settings):
+        if _two_regimes(frozen, tuned):
+            frame = regimes_frame(frozen, tuned, arms[frozen.setting], arms[tuned.setting])
+            if len(frame):
+                found.append(_pair(frozen, tuned, frame))
+    return found
+
+
+def _two_regimes(frozen: Results, tuned: Results) -> bool:
+    a, b = frozen.protocol, tuned.protocol
+    # Heads that are trained otherwise would mix their own difference into that of the encoder.
+    alike = ("dataset", "encoder", "split", "overrides", "tune", "grid")
+    same = all(getattr(a, name) == getattr(b, name) for name in alike)
+    return same and a.encoder_tuning is None and b.encoder_tuning is not None
+
+
+def regimes_frame(
+    frozen: Results, tuned: Results, frozen_arms: pd.DataFrame, tuned_arms: pd.DataFrame
+) -> pd.DataFrame:
+    """Compare every arm that both regimes have, paired by repetition.
+
+    Returns
+    -------
+    DataFrame
+        arm, label, kind, group, validation (frozen), frozen, frozen_low, frozen_high, tuned,
+        tuned_low, tuned_high, n (pairs on the same rows), difference, low, high (tuned minus
+        frozen).
+    """
+    metric = main_metric(frozen)
+    both = frozen_arms.merge(tuned_arms, on=["arm", "label", "kind"], suffixes=("", "_tuned"))
+    rows = []
+    for row in both.to_dict("records"):
+        pairs = _pairs(frozen, tuned, str(row["arm"]), metric)
+        if pairs.empty:
+            continue
+        seed = frozen.seed(str(row["arm"]), "tuned encoder", metric)
+        estimate = mean_interval(pairs.to_numpy(), seed=seed, what="paired differences")
+        low, high = ends(estimate)
+        rows.append(
+            {
+                "arm": row["arm"],
+                "label": row["label"],
+                "kind": row["kind"],
+                "group": row["group"],
+                "validation": row["validation"],
+                **{f"frozen{end}": row[column] for end, column in _ENDS.items()},
+                **{f"tuned{end}": row[f"{column}_tuned"] for end, column in _ENDS.items()},
+                "n": len(pairs),
+                "difference": estimate.mean,
+                "low": low,
+                "high": high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+_ENDS = {"": "mean", "_low": "low", "_high": "high"}
+
+
+def _pairs(frozen: Results, tuned: Results, arm: str, metric: str) -> pd.Series[float]:
+    """Return tuned minus frozen by repetition, where both had the same rows."""
+    same = [
+        r
+        for r in frozen.splits.keys() & tuned.splits.keys()
+        if frozen.splits[r].digest == tuned.splits[r].digest
+    ]
+    difference = tuned.values(arm, metric) - frozen.values(arm, metric)
+    return difference[difference.index.isin(same)].dropna()
+
+
+def _pair(frozen: Results, tuned: Results, frame: pd.DataFrame) -> Spanning:
+    metric = main_metric(frozen)
+    names = (frozen.protocol.title, tuned.protocol.title)
+    stem = f"{REGIMES}-{frozen.setting}-{tuned.setting}"
+    key = (
+        "Hollow mark: frozen encoder; full mark: tuned on the training rows of the repetition, "
+        "labels included, before any head saw them; thin line: 95 % interval; at the right: the "
+        "paired difference."
+    )
+    if len(frame) > plots.MOST_ROWS:
+        key += " Of a large group, the arm that is best on validation with the frozen encoder."
+    plot = Plot(
+        name=stem,
+        title=f"Encoder frozen or tuned: {' / '.join(names)}",
+        sentence=regimes_sentence(frozen, tuned, frame, metric),
+        key=key,
+        draw=lambda: plots.regimes_plot(frame, metric),
+    )
+    return Spanning(plot, regimes_table(frame, names, stem, metric))
+
+
+def regimes_table(frame: pd.DataFrame, names: tuple[str, str], stem: str, metric: str) -> Table:
+    """Tabulate every arm in both regimes with the paired difference."""
+    shown = [
+        {
+            "arm": row["label"],
+            "frozen": _cell(metric, row, "frozen"),
+            "tuned": _cell(metric, row, "tuned"),
+            "n": str(row["n"]),
+            "tuned minus frozen": w.joined(
+                w.difference(metric, row["difference"]),
+                w.interval(metric, row["low"], row["high"], signed=True),
+            ),
+        }
+        for row in frame.to_dict("records")
+    ]
+    unit = ", %" if w.is_share(metric) else ""
+    caption = (
+        f"Mean {w.metric_title(metric)}{unit}, in the settings {names[0]} (frozen) and {names[1]} "
+        "(tuned), with 95 % intervals; differences are paired by repetition, on the same rows."
+    )
+    return Table(stem, caption, frame, pd.DataFrame(shown), ("arm",))
+
+
+def _cell(metric: str, row: dict[Hashable, Any], regime: str) -> str:
+    interval = w.interval(metric, row[f"{regime}_low"], row[f"{regime}_high"])
+    return w.joined(w.value(metric, row[regime]), interval)
+
+
+def regimes_sentence(frozen: Results, tuned: Results, frame: pd.DataFrame, metric: str) -> str:
+    """Say whether the regime or the head makes the bigger difference."""
+    baseline = best_baseline(frozen, metric)
+    rows = {row["arm"]: row for row in frame.to_dict("records")}
+    if baseline is None or baseline.name not in rows:
+        mean = float(frame["difference"].mean())
+        return f"Tuning the encoder moves the mean arm by {w.difference_with_unit(metric, mean)}."
+    own = rows[baseline.name]
+    regime = float(own["difference"])
+    text = (
+        f"Tuning the encoder moves the best baseline, {baseline.title}, by "
+        f"{w.difference_with_unit(metric, regime)}"
+    )
+    head = _largest_gain([frozen, tuned], metric)
+    if head is None:
+        return f"{text}."
+    gain, arm, where = head
+    text += (
+        f"; the largest mean gain of any head over the best baseline within a regime is "
+        f"{w.difference_with_unit(metric, gain)} ({arm.title}, {where} encoder)"
+    )
+    bigger = "head" if gain > abs(regime) else "regime"
+    return f"{text}: the {bigger} makes the bigger difference."
+
+
+def _largest_gain(settings: list[Results], metric: str) -> tuple[float, Arm, str] | None:
+    """Return the largest mean lead of a head that is no baseline over the best baseline."""
+    sign = 1.0 if higher_is_better(metric) else -1.0
+    best: tuple[float, Arm, str] | None = None
+    for results in settings:
+        baseline = best_baseline(results, metric)
+        if baseline is None:
+            continue
+        for arm in results.arms:
+            if arm.kind is ArmKind.BASELINE or arm.shuffle_labels:
+                continue
+            lead = results.values(arm.name, metric) - results.values(baseline.name, metric)
+            gain = sign * float(lead.mean())
+            if math.isfinite(gain) and (best is None or gain > best[0]):
+                tuning = results.protocol.encoder_tuning
+                best = gain, arm, "tuned" if tuning else "frozen"
+    return best

@@ -1,0 +1,122 @@
+"""The page of one setting of a run: every arm and every number."""
+
+from __future__ import annotations
+
+from qlmbench.report.blocks import (
+    Block,
+    Code,
+    Contents,
+    Downloads,
+    Fold,
+    Heading,
+    TableBlock,
+    Text,
+)
+from qlmbench.report.commands import report_command, run_command
+from qlmbench.report.details import (
+    controls_table,
+    cost_table,
+    environment_table,
+    failures_table,
+    parameters_table,
+    tuning_table,
+)
+from qlmbench.report.effects import effects_sentence
+from qlmbench.report.load import Results
+from qlmbench.report.runs import runs_table
+from qlmbench.report.sections import SettingSection, download_rows, figure
+from qlmbench.report.tables import main_metric, quoted_table
+
+LATER = ("modes", "parameters", "ranks", "curves")
+
+
+def setting_blocks(section: SettingSection, home: str, results_folder: str) -> list[Block]:
+    """Lay out the page of a setting.
+
+    Parameters
+    ----------
+    section : SettingSection
+        One setting of a run.
+    home : str
+        Path from the page to that of its study.
+    results_folder : str
+        Where the records lie, for the commands on the page.
+
+    Returns
+    -------
+    list of blocks
+    """
+    results = section.results
+    paper = results.study.paper.title
+    body = _body(section)
+    titles = tuple(b.text for b in body if isinstance(b, Heading) and b.level == 2)
+    blocks: list[Block] = [
+        Heading(1, f"{paper}: {results.title}"),
+        Text(f"[All runs and verdicts of this study]({home})"),
+    ]
+    if results.protocol.note:
+        blocks.append(Text(results.protocol.note))
+    return [
+        *blocks,
+        Contents(titles),
+        TableBlock(runs_table([results], {})),
+        *body,
+        Heading(2, "Run it yourself"),
+        Code(_commands(results, results_folder)),
+        Heading(2, "Downloads"),
+        Downloads(tuple(download_rows(results.title, results.stem, section.downloads))),
+    ]
+
+
+def _body(section: SettingSection) -> list[Block]:
+    results, shown = section.results, {plot.name: plot for plot in section.plots}
+
+    def drawn(name: str) -> list[Block]:
+        return [figure(results.stem, shown[name])] if name in shown else []
+
+    blocks: list[Block] = [Heading(2, "All arms"), *drawn("accuracy")]
+    blocks.append(TableBlock(section.comparison))
+    if results.quoted:
+        blocks += [Heading(2, "Beside the published numbers"), TableBlock(quoted_table(results))]
+    controls = controls_table(results)
+    if len(controls):
+        blocks += [Heading(2, "Controls: what they rule out"), TableBlock(controls)]
+    if len(section.effects):
+        sentence = effects_sentence(section.effects.data, main_metric(results))
+        blocks += [Heading(2, "Main effects"), Text(f"**{sentence}**"), TableBlock(section.effects)]
+    for name in LATER:
+        if name in shown:
+            blocks += [Heading(2, shown[name].title), *drawn(name)]
+    return blocks + _conditions(section) + _details(results)
+
+
+def _conditions(section: SettingSection) -> list[Block]:
+    if not len(section.conditions):
+        return []
+    under = [p for p in section.plots if p.name.startswith("conditions-")]
+    blocks: list[Block] = [Heading(2, "Under other conditions")]
+    blocks += [figure(section.results.stem, plot) for plot in under]
+    return [*blocks, Fold("All arms, in numbers", (TableBlock(section.conditions),))]
+
+
+def _details(results: Results) -> list[Block]:
+    """Tables that matter to a sceptic, folded so that the page stays short."""
+    tables = {
+        "Tuning: what was searched, what was chosen": tuning_table(results),
+        "Parameters": parameters_table(results),
+        "Cost, here and on a quantum processor": cost_table(results),
+        "Environment": environment_table(results),
+        "Failed trials": failures_table(results),
+    }
+    blocks: list[Block] = [
+        Fold(title, (TableBlock(table),)) for title, table in tables.items() if len(table)
+    ]
+    if results.problems:
+        text = "\n".join(f"- {problem}" for problem in results.problems)
+        blocks.append(Fold("Records left out or damaged", (Text(text),)))
+    return [Heading(2, "Details"), *blocks]
+
+
+def _commands(results: Results, folder: str) -> str:
+    run = run_command([results], folder, setting=results.setting)
+    return "\n".join([run, report_command(results.study, folder)])

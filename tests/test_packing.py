@@ -1,0 +1,29 @@
+"""Classes and rows as short text: what is written is read back, and damage is no answer."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qlmbench.packing import count_classes, pack_classes, pack_rows, unpack_classes, unpack_rows
+
+
+@given(st.lists(st.integers(0, 200), max_size=30))
+def test_packed_classes_are_read_back(classes: list[int]) -> None:
+    packed = pack_classes(classes)
+    assert unpack_classes(packed).tolist() == classes
+    assert count_classes(packed) == len(classes)
+
+
+@given(st.sets(st.integers(0, 99)), st.integers(100, 130))
+def test_packed_rows_are_read_back_in_order(rows: set[int], total: int) -> None:
+    assert unpack_rows(pack_rows(sorted(rows), total)).tolist() == sorted(rows)
+
+
+def test_two_classes_take_one_bit_a_row() -> None:
+    assert len(pack_classes([0, 1] * 3000)) < 1020
+
+
+@pytest.mark.parametrize("text", ["1:9:/w==", "1:16:/w", "x", "2:3"])
+def test_text_that_is_not_whole_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        unpack_classes(text)
