@@ -129,6 +129,26 @@ def encode(
     return encode_missing(identity, texts, load, progress=progress, threads=jobs)
 
 
+def encoder_folder(name: str) -> Path:
+    """Return the folder of an encoder, fetched if it is not there; sentence-transformers opens it.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, or the path of a folder with a sentence-transformers model.
+
+    Raises
+    ------
+    UserError
+        If there is no such encoder, it has no weights, or it cannot be fetched.
+    """
+    if name == HASHING:
+        raise UserError(f"the encoder {name!r} has no weights and no folder")
+    if (known := _REGISTERED.get(name)) is None:
+        return _folder(name)
+    return fetch(known.source)[f"{known.folder}modules.json"].parent
+
+
 def check_texts(texts: Sequence[str]) -> None:
     """Refuse what has no features.
 
@@ -240,13 +260,10 @@ def _compute(
 
 @lru_cache(maxsize=1)  # weights are hundreds of MB: keep the encoder in use, and no other
 def _load_cached(name: str, weights: str) -> TransformerEncoder:
-    if (known := _REGISTERED.get(name)) is None:
-        folder = _folder(name)
-        return TransformerEncoder(folder, settings_of(folder))
-    files = fetch(known.source)
-    folder = files[f"{known.folder}modules.json"].parent
+    folder = encoder_folder(name)
     settings = settings_of(folder)
-    if settings != dict(known.settings):  # its identity would then not say what it does
+    known = _REGISTERED.get(name)
+    if known is not None and settings != dict(known.settings):  # its identity would not say that
         raise CorruptFileError(f"{folder}: settings {settings}", expected=f"{dict(known.settings)}")
     return TransformerEncoder(folder, settings)
 
