@@ -14,7 +14,7 @@ from qlmbench.cli import main
 from qlmbench.report.blocks import Block, Heading, Myst, Text
 from qlmbench.report.overview import MEANING, overview_blocks
 from qlmbench.report.page import StudyPage
-from qlmbench.report.reports import load_pages, site_files
+from qlmbench.report.reports import load_pages, site_files, with_notebook_link
 from qlmbench.report.site import CSS
 from qlmbench.report.speed import speed_site_files
 from qlmbench.report.write import write_changed
@@ -37,6 +37,9 @@ def write_all(docs: Path, results: Path) -> None:
     """
     pages = _pages(results)
     files = site_files(pages) if pages else {"index.md": f"# Results\n\n{NOTHING}\n"}
+    for page in pages:
+        name = f"{page.study.name}.md"
+        files[name] = with_notebook_link(files[name], page.study, "../notebooks")
     _replace(docs / "results", files)
     _write_speed(docs / "guide", results / "benchmarks")
     _replace(docs / "notebooks", notebooks(docs.parent / "notebooks"))

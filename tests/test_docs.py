@@ -181,7 +181,7 @@ def test_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
     (tmp_path / "results").symlink_to(ROOT / "results")
-    notebook = nbformat.read(ROOT / "notebooks" / "qllm_few_shot.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks" / "qllm_fine_tuning.ipynb", as_version=4)
     stored = _markdown_outputs(notebook)
     where = {"metadata": {"path": str(notebooks)}}
     nbclient.NotebookClient(notebook, timeout=600, resources=where).execute()

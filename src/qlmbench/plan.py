@@ -221,15 +221,11 @@ def _must_match(study: Study, patterns: Sequence[str]) -> None:
 
 def _chosen_arms(study: Study, protocol: Protocol, patterns: Sequence[str]) -> list[Arm]:
     """Select the setting's arms, then of these the ones that the user asked for."""
-    return [
-        arm
-        for arm in study.arms
-        if _matches(arm.name, protocol.arms) and _matches(arm.name, patterns)
-    ]
+    return [arm for arm in study.arms if protocol.runs(arm.name) and _matches(arm.name, patterns)]
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _replaced_data(

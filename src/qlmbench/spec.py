@@ -295,6 +295,10 @@ class Protocol(Spec):
     grid: dict[str, list[Scalar]]
     curve: str
 
+    def runs(self, arm: str) -> bool:
+        """Whether an arm of this name is run."""
+        return not self.arms or any(fnmatch.fnmatchcase(arm, pattern) for pattern in self.arms)
+
 
 class Deviation(Spec):
     """Where the study departs from the paper, or fills in what the paper leaves open."""
@@ -340,6 +344,8 @@ class Study(Spec):
     """Protocols by name, for profiles to run."""
     profiles: dict[str, Profile]
     deviations: list[Deviation] = []
+    notebook: str = ""
+    """File name of the notebook that tells the study's story, below ``notebooks/``."""
     quoted: list[Quoted] = []
     alpha: float = Field(default=0.05, gt=0, lt=1)
     """Family-wise error level over the study's claims."""

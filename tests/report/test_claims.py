@@ -107,3 +107,13 @@ def test_only_claims_about_differences_stand_in_the_forest(run, verdicts):
     frame = forest_frame(run, list(verdicts.values()))
     assert len(frame) == len(verdicts) - 1
     assert "level" not in " ".join(frame.columns)
+
+
+def test_a_run_does_not_speak_of_claims_about_arms_that_its_profile_leaves_out(fake, tmp_path):
+    declared = fake.study()
+    profile = declared.profiles["default"].model_copy(update={"arms": ["photonic-*", "logreg"]})
+    declared = declared.model_copy(update={"profiles": {"default": profile}})
+    fake.fill(tmp_path / "default" / "main", declared, repetitions=4, rows=40)
+    judged_ids = {j.claim.id for j in judge_claims(load_run(declared, tmp_path / "default"))}
+    assert "gain" in judged_ids
+    assert not judged_ids & {"interference", "published-gain", "heads-agree", "scale"}

@@ -176,3 +176,10 @@ def test_missing_numbers_are_null_in_json_and_empty_in_csv():
     table = Table("t", "c", frame, frame.astype(str), ())
     assert json.loads(to_json(table))["rows"] == [{"x": None}, {"x": 0.5}]
     assert to_csv(table).split() == ["x", '""', "0.5"]
+
+
+def test_published_parameters_stand_beside_the_counted_ones(fake, results):
+    row = quoted_table(results).data.set_index("method").loc["8 modes"]
+    counted = results.values("photonic-8-2", "parameters_total").mean()
+    assert (row["quoted_parameters"], row["parameters_total"]) == (77086, counted)
+    assert row["parameters_effective"] < counted

@@ -106,8 +106,8 @@ def judge_claims(run: RunResults) -> list[Judged]:
     Returns
     -------
     list of Judged
-        In the study's order, without claims about settings that the profile does not have; claims
-        whose arms have no records are "not run".
+        In the study's order, without claims about settings or arms that the profile does not have;
+        claims whose arms have no records yet are "not run".
 
     Raises
     ------
@@ -135,8 +135,7 @@ def judge_claims(run: RunResults) -> list[Judged]:
 
 
 def _asked(run: RunResults) -> list[_Sides]:
-    """Select the claims about settings of this run's profile."""
-    known = run.study.protocols(run.profile)
+    """Select the claims about settings and arms that this run's profile runs."""
     return [
         _Sides(
             claim,
@@ -144,8 +143,15 @@ def _asked(run: RunResults) -> list[_Sides]:
             run.setting_of(claim.versus_setting or claim.setting),
         )
         for claim in run.study.claims
-        if all(not s or s in known for s in (claim.setting, claim.versus_setting))
+        if _runs(run, claim.setting, claim.arm)
+        and _runs(run, claim.versus_setting or claim.setting, claim.versus or claim.arm)
     ]
+
+
+def _runs(run: RunResults, setting: str, arm: str) -> bool:
+    protocols = run.study.protocols(run.profile)
+    name = setting or next(iter(protocols))
+    return name in protocols and protocols[name].runs(arm)
 
 
 def _family(study: Study, cases: list[DifferenceCase | LevelCase]) -> list[ClaimVerdict]:

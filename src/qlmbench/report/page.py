@@ -121,6 +121,8 @@ class StudyPage:
         blocks.append(
             Text("Each run does what is missing of it; the last command writes these pages again.")
         )
+        if study.notebook:
+            blocks.append(Text(f"The same story, cell by cell: `notebooks/{study.notebook}`."))
         blocks.append(Heading(2, "Downloads"))
         rows = [
             row

@@ -70,10 +70,22 @@ def _has_runs(folder: Path) -> bool:
 def study_files(page: StudyPage) -> dict[str, str]:
     """Return what stands beside the records of a study: its pages, figures and downloads."""
     flavour = GitHub()
-    files = {"README.md": flavour.write(page.blocks(flavour))}
+    text = flavour.write(page.blocks(flavour))
+    if page.results_folder == COMMITTED:
+        text = with_notebook_link(text, page.study, "../../notebooks")
+    files = {"README.md": text}
     files |= _setting_files(page, flavour, "README.md")
     marked = {name: f"{text}\n{MARK}\n" for name, text in files.items()}
     return marked | page.attachments()
+
+
+def with_notebook_link(text: str, study: Study, folder: str) -> str:
+    """Make a link of the study's notebook on its page; ``folder`` leads there from the page.
+
+    A page beside records of a user's own names the notebook alone: it may lie anywhere.
+    """
+    path = f"`notebooks/{study.notebook}`"
+    return text.replace(path, f"[{study.notebook}]({folder}/{study.notebook})")
 
 
 def _setting_files(page: StudyPage, flavour: Flavour, home: str) -> dict[str, str]:

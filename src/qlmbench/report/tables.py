@@ -253,6 +253,7 @@ def quoted_table(results: Results) -> Table:
         estimate = mean_interval(values.to_numpy(), seed=seed)
         mean, (low, high) = estimate.mean, ends(estimate)
         published = quoted_value(quoted)
+        counts = {name: _count(results, quoted.arm, name) for name in ("total", "effective")}
         rows.append(
             {
                 "method": quoted.method,
@@ -264,6 +265,7 @@ def quoted_table(results: Results) -> Table:
                 "mean": mean,
                 "low": low,
                 "high": high,
+                **{f"parameters_{name}": count for name, count in counts.items()},
                 "source": quoted.source,
             }
         )
@@ -273,15 +275,18 @@ def quoted_table(results: Results) -> Table:
                 "method as published": quoted.method,
                 "metric": w.column_title(quoted.metric),
                 "quoted": w.value(quoted.metric, published),
-                "parameters": w.count(quoted.parameters),
+                "its parameters": w.count(quoted.parameters),
                 "our arm": results.study.arm(quoted.arm).title if quoted.arm else w.NOTHING,
                 "ours": ours,
+                "our parameters": w.count(counts["total"]),
+                "effective": w.count(counts["effective"]),
                 "source": quoted.source,
             }
         )
     caption = (
         "Numbers quoted from the publication, which we have not verified, beside ours; a quoted "
-        "share above 1 was printed as a percentage."
+        "share above 1 was printed as a percentage. Effective: those of our parameters that can do "
+        "anything."
     )
     left = ("method as published", "metric", "our arm", "source")
     frame = pd.DataFrame(shown)
@@ -289,6 +294,12 @@ def quoted_table(results: Results) -> Table:
         caption = f"{frame['metric'].iloc[0].capitalize()}. {caption}"
         frame = frame.drop(columns="metric")
     return Table("quoted", caption, pd.DataFrame(rows), frame, left)
+
+
+def _count(results: Results, arm: str, name: str) -> float:
+    """Mean number of an arm's parameters; NaN where there is no arm or no such number."""
+    values = results.values(arm, f"parameters_{name}") if arm else pd.Series(dtype=float)
+    return float(values.mean()) if len(values) else math.nan
 
 
 def ranking_frame(results: Results, metric: str) -> pd.DataFrame:
