@@ -99,7 +99,7 @@ class Claim(Spec):
     level: tuple[float, float] | None = None
     """For a claim about a level: the published range, low and high."""
     headline: bool = False
-    """Shown on the overview as the study's main claim."""
+    """Shown on the first page as a main claim of the study."""
     source: str
     """Table and row, figure, or sentence of the paper."""
     comment: str = ""

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from qlmbench.errors import UserError
-from qlmbench.report.claims import claims_table, forest_frame, headline, judge_claims
+from qlmbench.report.claims import claims_table, forest_frame, headlines, judge_claims
 from qlmbench.report.load import load_run
 from qlmbench.stats import Verdict
 
@@ -90,8 +92,18 @@ def test_a_claim_across_settings_is_paired_by_repetition_and_says_so(several):
     assert shown["regime"] == "Tuned encoder, against More rows"
 
 
-def test_the_headline_is_the_claim_marked_as_such(run):
-    assert headline(judge_claims(run)).claim.id == "gain"
+def test_the_headlines_are_the_claims_marked_as_such(run):
+    assert [j.claim.id for j in headlines(judge_claims(run))] == ["gain"]
+
+
+def test_a_headline_without_records_gives_way_to_one_that_has_some(fake, run):
+    claims = [
+        claim.model_copy(update={"headline": claim.id in ("gain", "scale")})
+        for claim in fake.study().claims
+    ]
+    declared = fake.study().model_copy(update={"claims": claims})
+    judged = judge_claims(dataclasses.replace(run, study=declared))
+    assert [j.claim.id for j in headlines(judged)] == ["gain"]
 
 
 def test_the_claims_table_says_what_was_said_got_and_judged(run, verdicts):

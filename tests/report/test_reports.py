@@ -88,6 +88,14 @@ def test_the_terminal_gets_the_comparison_and_the_verdicts(fake, results_folder)
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_of_several_settings_the_terminal_gets_a_line_each(fake, several_folder):
+    folder = several_folder / "fake" / "default"
+    text = terminal_summary(fake.several(), folder)
+    assert [text.count(f"\n{name} ") for name in ("few", "more", "tuned")] == [1, 1, 1]
+    assert "SVC, linear (reference)" not in text
+    assert "(reference)" in terminal_summary(fake.several(), folder, ["tuned"])
+
+
 def test_a_run_without_finished_trials_says_so(fake, tmp_path):
     failed = Record(id="f" * 16, study="fake", arm="huge", repetition=0, status="failed", error="x")
     Store(tmp_path / "default" / "main").save(Outcome(record=failed))

@@ -252,9 +252,10 @@ def verdict_counts(judged: list[Judged]) -> dict[Verdict, int]:
     return {verdict: count for verdict, count in counts.items() if count}
 
 
-def headline(judged: list[Judged]) -> Judged | None:
-    """Return the study's main claim, or the first one."""
-    return next((j for j in judged if j.claim.headline), judged[0] if judged else None)
+def headlines(judged: list[Judged]) -> list[Judged]:
+    """Return the study's main claims, those with records; without any, the first claim."""
+    main = [j for j in judged if j.claim.headline]
+    return [j for j in main if j.verdict.n] or main[:1] or judged[:1]
 
 
 def claims_table(run: RunResults, judged: list[Judged]) -> Table:

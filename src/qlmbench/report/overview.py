@@ -99,21 +99,18 @@ def readme_table(pages: list[StudyPage], flavour: Flavour, link: str) -> str:
 
     It takes what `overview_blocks` takes.
     """
-    rows = []
-    for page in pages:
-        main = page.headline
-        if main is None:
-            continue
-        rows.append(
-            {
-                "paper": f"[{page.study.paper.title}]({link.format(name=page.study.name)})",
-                "claim": main.claim.statement,
-                "published": main.said,
-                "measured": w.joined(main.effect, main.interval),
-                "n": str(main.verdict.n),
-                "verdict": flavour.badge(main.verdict.verdict),
-            }
-        )
+    rows = [
+        {
+            "paper": f"[{page.study.paper.title}]({link.format(name=page.study.name)})",
+            "claim": main.claim.statement,
+            "published": main.said,
+            "measured": w.joined(main.effect, main.interval),
+            "n": str(main.verdict.n),
+            "verdict": flavour.badge(main.verdict.verdict),
+        }
+        for page in pages
+        for main in page.headlines
+    ]
     columns = ["paper", "claim", "published", "measured", "n", "verdict"]
     shown = pd.DataFrame(rows, columns=columns)
     table = Table("results", "", shown, shown, ("paper", "claim", "verdict"))

@@ -18,7 +18,7 @@ from qlmbench.report.blocks import (
     TableBlock,
     Text,
 )
-from qlmbench.report.claims import Judged, headline, settings_of
+from qlmbench.report.claims import Judged, headlines, settings_of
 from qlmbench.report.commands import report_command, run_command
 from qlmbench.report.details import deviations_table
 from qlmbench.report.load import RunResults
@@ -42,9 +42,9 @@ class StudyPage:
     _attachments: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
-    def headline(self) -> Judged | None:
-        """The main claim as the first run judges it."""
-        return headline(self.runs[0].judged) if self.runs else None
+    def headlines(self) -> list[Judged]:
+        """The main claims as the first run judges them."""
+        return headlines(self.runs[0].judged) if self.runs else []
 
     def blocks(self, flavour: Flavour, base: str = "") -> list[Block]:
         """Lay out the page.
@@ -82,13 +82,16 @@ class StudyPage:
         return blocks + self._end()
 
     def _answer(self, flavour: Flavour) -> str:
-        main = self.headline
-        if main is None:
+        if not self.headlines:
             return "The study declares no claim."
-        got = w.joined(main.effect, main.interval)
-        measured = f" We measured {got}." if main.verdict.n else ""
-        badge = flavour.badge(main.verdict.verdict)
-        return f"The main claim: *{main.claim.statement.rstrip('.')}*. {badge}{measured}"
+        answers = [
+            f"*{main.claim.statement.rstrip('.')}*. {flavour.badge(main.verdict.verdict)}"
+            + (f" We measured {w.joined(main.effect, main.interval)}." if main.verdict.n else "")
+            for main in self.headlines
+        ]
+        if len(answers) == 1:
+            return f"The main claim: {answers[0]}"
+        return "\n".join(["The main claims:", "", *(f"- {answer}" for answer in answers)])
 
     def _run(self, section: RunSection, links: dict[str, str], folded: bool) -> list[Block]:
         """Lay out a run; in runs after the first, what a claim's table repeats is folded."""

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
+
+import pandas as pd
 
 from qlmbench.report import wording as w
 from qlmbench.report.claims import claims_table, judge_claims
 from qlmbench.report.load import Results, load_run
-from qlmbench.report.render import TERMINAL_WIDTH, to_text
+from qlmbench.report.render import TERMINAL_WIDTH, Table, to_text
 from qlmbench.report.sentences import verdicts_sentence
-from qlmbench.report.tables import comparison_table, for_terminal, main_metric
-from qlmbench.spec import Study
+from qlmbench.report.tables import (
+    best_arm,
+    best_baseline,
+    comparison_table,
+    ends,
+    for_terminal,
+    main_metric,
+    mean_difference,
+)
+from qlmbench.spec import Arm, ArmKind, Study
 
 
-def terminal_summary(study: Study, folder: Path, width: int = TERMINAL_WIDTH) -> str:
-    """Write the comparison tables and the verdicts of a run for the terminal.
+def terminal_summary(
+    study: Study, folder: Path, settings: Collection[str] = (), width: int = TERMINAL_WIDTH
+) -> str:
+    """Write the comparison and the verdicts of a run for the terminal.
+
+    One setting is shown arm by arm, several with their best baseline and best arm of the paper.
 
     Parameters
     ----------
@@ -22,6 +37,8 @@ def terminal_summary(study: Study, folder: Path, width: int = TERMINAL_WIDTH) ->
         Its declaration.
     folder : Path
         ``results/<study>/<run>``.
+    settings : collection of str, optional
+        Which settings; default all that have records.
     width : int
         Columns of the terminal.
 
@@ -30,11 +47,15 @@ def terminal_summary(study: Study, folder: Path, width: int = TERMINAL_WIDTH) ->
     str
     """
     run = load_run(study, folder)
-    lines = [line for results in run.settings.values() for line in _setting_lines(results, width)]
+    shown = [r for name, r in run.settings.items() if not settings or name in settings]
+    if len(shown) == 1:
+        lines = _setting_lines(shown[0], width)
+    else:
+        lines = [f"{study.name}, run {run.run}", "", to_text(settings_table(shown), width)]
     judged = judge_claims(run)
     if judged:
         lines += [to_text(claims_table(run, judged), width), verdicts_sentence(judged)]
-    lines += [f"note: {note}" for results in run.settings.values() for note in results.problems]
+    lines += [f"note: {note}" for results in shown for note in results.problems]
     return "\n".join(lines)
 
 
@@ -45,3 +66,38 @@ def _setting_lines(results: Results, width: int) -> list[str]:
     metric = w.metric_title(main_metric(results))
     table = to_text(for_terminal(comparison_table(results)), width)
     return [f"{title}: {metric}", "", table]
+
+
+def settings_table(shown: Sequence[Results]) -> Table:
+    """Tabulate settings: the best baseline beside the best arm of the paper, on validation."""
+    frame = pd.DataFrame([_settings_row(results) for results in shown])
+    return Table(
+        "settings", "", frame, frame, ("setting", "best baseline", "best arm of the paper")
+    )
+
+
+def _settings_row(results: Results) -> dict[str, str]:
+    metric = main_metric(results)
+    baseline = best_baseline(results, metric)
+    papers = [arm for arm in results.arms if arm.kind is ArmKind.PAPER]
+    paper = best_arm(results, papers, metric)
+    difference = w.NOTHING
+    if baseline is not None and paper is not None:
+        estimate = mean_difference(results, paper.name, baseline.name, metric)
+        low, high = ends(estimate)
+        difference = w.joined(
+            w.difference(metric, estimate.mean), w.interval(metric, low, high, signed=True)
+        )
+    return {
+        "setting": results.setting,
+        "n": w.count(results.records["repetition"].nunique() if len(results.records) else 0),
+        "best baseline": _with_mean(results, baseline, metric),
+        "best arm of the paper": _with_mean(results, paper, metric),
+        "difference": difference,
+    }
+
+
+def _with_mean(results: Results, arm: Arm | None, metric: str) -> str:
+    if arm is None:
+        return w.NOTHING
+    return f"{arm.title} {w.value(metric, float(results.values(arm.name, metric).mean()))}"
