@@ -288,11 +288,22 @@ name = "photonic"
 kind = "paper"
 model = "qlmbench.models.photonic:PhotonicClassifier"
 params = { n_modes = 2, epochs = 2 }
-evaluate = { shots = [1, 100000], indistinguishability = [0.0] }
+[settings.noise]
+evaluate = { shots = [1, 100000], indistinguishability = [0.0], depolarizing = [0.1] }
+[profiles.noise]
+dataset = "toy"
+encoder = "hashing"
+repetitions = 2
+arms = ["photonic", "logreg"]
+settings = { noise = {} }
+[profiles.noise.split]
+train = { per_class = 4 }
+validation = { count = 6 }
+test = { count = 20 }
 """
 
 
-def test_a_trained_model_is_also_scored_under_other_conditions(
+def test_a_trained_model_is_also_scored_under_the_conditions_that_it_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = STUDY.format(name="tiny") + CONDITIONS
@@ -300,11 +311,11 @@ def test_a_trained_model_is_also_scored_under_other_conditions(
     folder.mkdir(parents=True)
     (folder / "study.toml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    plan = make_plans(get_study("tiny"), "smoke", arms=["photonic"])[0]
+    plan = make_plans(get_study("tiny"), "noise")[0]
     store = Store(tmp_path / "r")
     run(plan, store)
     scored = store.conditions()
-    assert set(scored) == {record.id for record in store.records()}
+    assert set(scored) == {r.id for r in store.records() if r.arm == "photonic"}
     for row in scored.values():
         assert [(c.name, c.value) for c in row.rows] == [
             ("shots", 1),

@@ -269,10 +269,12 @@ def _outcome(
 
 def _conditions(trial: Trial, model: Any, test: Rows, n_classes: int) -> Conditions | None:
     """Score the trained model under conditions that it was not trained under, one at a time."""
-    if not trial.evaluate:
+    known: frozenset[str] = getattr(model, "conditions", frozenset())
+    asked = {k: v for k, v in (trial.evaluate or {}).items() if k in known}
+    if not asked:
         return None
     rows = []
-    for name, values in trial.evaluate.items():
+    for name, values in asked.items():
         for value in values:
             classes, probabilities = _predict(model.under(**{name: value}), test[0])
             metrics = classification_metrics("test", test[1], classes, probabilities, n_classes)

@@ -40,7 +40,7 @@ class Trial(Spec):
     params: dict[str, Value]
     tune: dict[str, list[Scalar]]
     evaluate: dict[str, list[Scalar]] | None = None
-    """Conditions that the trained model is also scored under."""
+    """Conditions that the trained model is also scored under, where it knows them."""
     shuffle_labels: bool
     dataset: dict[str, str]
     """Identity of the dataset: name and content hash."""
@@ -193,7 +193,7 @@ def make_trials(
                 model=arm.model,
                 params=_params(arm, protocol),
                 tune=_grid(arm, protocol),
-                evaluate=arm.evaluate or None,
+                evaluate=protocol.evaluate or None,
                 shuffle_labels=arm.shuffle_labels,
                 dataset=info.dataset,
                 encoder=info.encoder,

@@ -146,8 +146,6 @@ class Arm(Spec):
     """Constructor arguments."""
     tune: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
     """Values to choose from on validation, by argument; the grid is their product."""
-    evaluate: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
-    """Conditions that the trained model is also scored under, one at a time: values by argument."""
     shuffle_labels: bool = False
     """Train on shuffled labels: a model that beats chance then sees the test labels."""
     group: str = ""
@@ -250,6 +248,8 @@ class Setting(Spec):
     """Arguments set on every model that has them (for example fewer epochs)."""
     tune: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
     """Values to choose from on validation, in place of those of the arms that tune the argument."""
+    evaluate: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    """Conditions that trained models are also scored under, one at a time, those that they know."""
     curve: str = ""
     """Settings that share this word are points of one curve over the number of training rows."""
 
@@ -293,6 +293,7 @@ class Protocol(Spec):
     overrides: dict[str, Value]
     tune: bool
     grid: dict[str, list[Scalar]]
+    evaluate: dict[str, list[Scalar]]
     curve: str
 
     def runs(self, arm: str) -> bool:
@@ -482,6 +483,7 @@ class Study(Spec):
             overrides=profile.overrides | given.overrides,
             tune=profile.tune,
             grid=given.tune,
+            evaluate=given.evaluate,
             curve=given.curve,
         )
 

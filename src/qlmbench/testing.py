@@ -123,7 +123,7 @@ def second_run_does_nothing(study: Study, folder: Path) -> None:
 def _smoke(study: Study, repetitions: int) -> Plan:
     """Plan the smoke profile for one arm of each model and group: siblings run the same code."""
     plan = make_plans(study, "smoke", repetitions=repetitions)[0]
-    chosen = {(arm.model, arm.group, bool(arm.evaluate)): arm for arm in reversed(plan.arms)}
+    chosen = {(arm.model, arm.group): arm for arm in reversed(plan.arms)}
     arms = tuple(arm for arm in plan.arms if arm in chosen.values())
     names = {arm.name for arm in arms}
     trials = tuple(trial for trial in plan.trials if trial.arm in names)

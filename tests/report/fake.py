@@ -216,7 +216,6 @@ def several() -> Study:
     few, more = ({"train": {"per_class": n}, **_ROLES} for n in (8, 32))
     heads = study().model_dump(mode="json")["arms"]
     names = ("photonic-4-1", "photonic-8-2", "published-8-2", "logreg", "svc", "tanh")
-    arms = [arm | {"evaluate": EVALUATED.get(arm["name"], {})} for arm in heads]
     design = {
         "name": "design-{a}{b}{c}",
         "label": "Design {a}{b}{c}",
@@ -226,7 +225,7 @@ def several() -> Study:
         "cases": factors,
     }
     return study(
-        arms=[*(arm for arm in arms if arm["name"] in names), design],
+        arms=[*(arm for arm in heads if arm["name"] in names), design],
         claims=[
             GAIN,
             GAIN | {"id": "gain-tuned", "setting": "tuned", "headline": False},
@@ -354,7 +353,7 @@ def outcome(
         ),
         curves=_curves(trial, level, own),
         tuning=tuned,
-        conditions=_conditions(arm, float(np.mean(predicted == labels)), trial),
+        conditions=_conditions(declared, arm, float(np.mean(predicted == labels)), trial),
         split=SplitLabels(
             repetition=repetition,
             digest=f"d{repetition}",
@@ -367,10 +366,11 @@ def outcome(
     )
 
 
-def _conditions(arm: Arm, own: float, trial: str) -> Conditions | None:
+def _conditions(declared: Study, arm: Arm, own: float, trial: str) -> Conditions | None:
+    asked = EVALUATED.get(arm.name, {}) if declared.settings else {}
     rows = [
         Condition(name=name, value=value, metrics={"test_accuracy": own - LOSS[name] / value})
-        for name, values in arm.evaluate.items()
+        for name, values in asked.items()
         for value in values
     ]
     return Conditions(id=trial, rows=rows) if rows else None
