@@ -92,6 +92,7 @@ class SQEClassifier(StackedClassifier):
     Kim et al. 2025, DOI 10.1109/QCE65121.2025.00258.
     """
 
+    max_stack = 10  # a state has a thousand amplitudes: ten copies of a batch fill a cache
     conditions: ClassVar[frozenset[str]] = frozenset(
         {"shots", "depolarizing", "n_trajectories", "random_state"}
     )

@@ -47,9 +47,6 @@ IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 Rows = tuple[FloatArray, IntArray]
 Config = dict[str, Scalar]
 
-MAX_STACK = 60
-"""Copies trained together; more would not fit the processor's caches and gain nothing."""
-
 
 @dataclass(frozen=True)
 class RepetitionData:
@@ -137,8 +134,9 @@ def _fit_and_score(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> 
         for t, candidates in zip(trials, by_trial, strict=True)
         for candidate in candidates
     ]
-    for start in range(0, len(flat), MAX_STACK):
-        _fit_candidates(flat[start : start + MAX_STACK])
+    together = getattr(flat[0][0].model, "max_stack", len(flat))
+    for start in range(0, len(flat), together):
+        _fit_candidates(flat[start : start + together])
     return [
         _outcome(t, candidates, train[t.repetition], data[t.repetition])
         for t, candidates in zip(trials, by_trial, strict=True)

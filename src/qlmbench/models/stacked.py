@@ -79,6 +79,9 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Number of epochs trained.
     """
 
+    #: Copies trained together at most; more would not fit the processor's caches and gain nothing.
+    max_stack: ClassVar[int] = 60
+
     #: Arguments that may differ among the copies of one stack.
     varying: ClassVar[frozenset[str]] = frozenset(
         {"learning_rate", "weight_decay", "init_scale", "random_state"}
@@ -275,6 +278,10 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         params = self.get_params(deep=False)
         return repr(sorted((k, v) for k, v in params.items() if k not in self.varying))
 
+    def schedule(self) -> Schedule:
+        """Say how the stack is trained that this head is in."""
+        return Schedule(self.epochs, self.batch_size, self.restore_best, self.patience)
+
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         if self.precision not in _DTYPES:
             raise ValueError(f"precision={self.precision!r}; expected one of {', '.join(_DTYPES)}")
@@ -313,7 +320,7 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         histories = train_stack(
             network,
             problems,
-            Schedule(first.epochs, first.batch_size, first.restore_best, first.patience),
+            first.schedule(),
             learning_rates=[h.learning_rate for h in heads],
             weight_decays=[h.weight_decay for h in heads],
             seeds=[h.random_state for h in heads],
