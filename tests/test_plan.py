@@ -172,7 +172,7 @@ def test_a_setting_may_search_other_values_of_what_an_arm_tunes() -> None:
     assert few.trials[0].tune == {"C": [1, 2], "lr": [3]}
     assert many.trials[0].tune == {"C": [5], "lr": [3]}
     typo = settings | {"many": {"split": SPLIT, "tune": {"D": [5]}}}
-    with pytest.raises(ValidationError, match="setting 'many': no arm tunes the argument 'D'"):
+    with pytest.raises(ValidationError, match="setting 'many': none of its arms tunes the argument 'D'"):
         study(arms=arms, settings=typo, profiles=profiles)
 
 
@@ -222,3 +222,31 @@ def test_a_named_dataset_is_replaced_wherever_it_is_used(tmp_path: Path) -> None
 def test_a_setting_that_cannot_be_is_refused(changes: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         study(**changes)
+
+
+@pytest.mark.parametrize("arms", [["a"], ["b"]])
+def test_an_override_that_reaches_no_arm_of_its_setting_is_refused(arms: list[str]) -> None:
+    declared = [
+        {"name": "a", "kind": "paper", "model": "x:Y", "tune": {"lr": [1, 2]}},
+        {"name": "b", "kind": "paper", "model": "x:Y", "params": {"other": 1}},
+    ]
+    settings = {"few": {"split": SPLIT, "arms": arms, "overrides": {"lr": 3}}}
+    profile = {"dataset": "toy", "encoder": "hashing", "repetitions": 2, "settings": {"few": {}}}
+    with pytest.raises(ValidationError, match="none of its arms has the argument 'lr' to override"):
+        study(arms=declared, settings=settings, profiles={"default": profile})
+
+
+def test_another_encoder_leaves_out_settings_that_have_their_own(tmp_path: Path) -> None:
+    settings = {"few": {"split": SPLIT}, "own": {"split": SPLIT, "encoder": "all-MiniLM-L6-v2"}}
+    profile = {"dataset": "toy", "encoder": "all-mpnet-base-v2", "repetitions": 2}
+    profiles = {"default": profile | {"settings": {"few": {}, "own": {}}}}
+    declared = study(settings=settings, profiles=profiles)
+    plans = make_plans(declared, "default", encoder="hashing")
+    assert [(p.info.setting, p.encoder) for p in plans] == [("few", "hashing")]
+    with pytest.raises(UserError, match="has an encoder of its own"):
+        make_plans(declared, "default", settings=["own"], encoder="hashing")
+
+
+def test_one_dataset_is_replaced_once() -> None:
+    with pytest.raises(UserError, match="two folders for the dataset 'toy'"):
+        make_plans(study(), "default", data=["toy=rotten-tomatoes", "vader-movies"])

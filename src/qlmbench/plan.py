@@ -123,7 +123,8 @@ def make_plans(
         A registered dataset or a local folder instead of the profile's dataset; or
         ``NAME=FOLDER``, a folder instead of the dataset NAME wherever a setting uses that.
     encoder : str, optional
-        A registered encoder or a local folder instead of the profile's encoder.
+        A registered encoder or a local folder instead of the profile's encoder; settings with an
+        encoder of their own are left out.
 
     Returns
     -------
@@ -146,10 +147,15 @@ def make_plans(
     for protocol in protocols:
         dataset = datasets.get(protocol.dataset, protocol.dataset)
         own = protocol.encoder != study.profile(profile).encoder
-        named = protocol.encoder if encoder is None or own else encoder
+        if encoder is not None and own and settings:
+            raise UserError(
+                f"setting {protocol.setting!r} has an encoder of its own, {protocol.encoder!r}",
+                do="leave --encoder out for it",
+            )
         chosen = _chosen_arms(study, protocol, arms)
-        if not chosen:
+        if not chosen or (encoder is not None and own):
             continue
+        named = protocol.encoder if encoder is None else encoder
         info = RunInfo(
             profile=profile,
             setting=protocol.setting,
@@ -161,7 +167,7 @@ def make_plans(
         plans.append(Plan(study, run_name, info, protocol, dataset, named, tuple(chosen), trials))
     if not plans:
         raise UserError(
-            f"no setting of profile {profile!r} runs {', '.join(arms)}",
+            f"no setting of profile {profile!r} runs {', '.join(arms) or 'with another encoder'}",
             do=f"see 'qlmbench show {study.name}' for the settings and their arms",
         )
     return plans
@@ -242,6 +248,8 @@ def _replaced_data(
                 f"--data {given}: no setting of this run uses the dataset {name!r}",
                 expected="one of " + ", ".join(sorted(used)),
             )
+        if name in replaced:
+            raise UserError(f"--data gives two folders for the dataset {name!r}", do="give one")
         replaced[name] = folder
     return replaced
 

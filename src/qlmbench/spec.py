@@ -245,7 +245,7 @@ class Setting(Spec):
     arms: list[str] = []
     """Arms that are run, by name or pattern; default all."""
     overrides: dict[str, Value] = {}
-    """Arguments set on every model that has them (for example fewer epochs)."""
+    """Arguments set on every arm that names them (for example fewer epochs)."""
     tune: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
     """Values to choose from on validation, in place of those of the arms that tune the argument."""
     evaluate: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = {}
@@ -270,7 +270,7 @@ class Profile(Spec):
     settings: dict[str, Setting] = {}
     """Settings that it runs, by name, each with what it changes in them; default one, ``main``."""
     overrides: dict[str, Value] = {}
-    """Arguments set on every model that has them (for example fewer epochs in the smoke run)."""
+    """Arguments set on every arm that names them (for example fewer epochs in the smoke run)."""
     tune: bool = True
     """Whether tuned arms search their grid; without, they keep the first value of each argument."""
     note: str = ""
@@ -345,6 +345,8 @@ class Study(Spec):
     """Protocols by name, for profiles to run."""
     profiles: dict[str, Profile]
     deviations: list[Deviation] = []
+    reference: str = ""
+    """The baseline that differences are taken to; default the best one on validation."""
     notebook: str = ""
     """File name of the notebook that tells the study's story, below ``notebooks/``."""
     quoted: list[Quoted] = []
@@ -369,6 +371,8 @@ class Study(Spec):
         for claim in self.claims:
             for arm in filter(None, (claim.arm, claim.versus)):
                 _must_be_known(arm, names, f"claim {claim.id!r}: arm")
+        if self.reference:
+            _must_be_known(self.reference, names, "reference")
         for quoted in self.quoted:
             if quoted.arm:
                 _must_be_known(quoted.arm, names, f"quoted {quoted.method!r}: arm")
@@ -394,34 +398,39 @@ class Study(Spec):
 
     @model_validator(mode="after")
     def _options_have_an_effect(self) -> Self:
-        known = sorted({key for arm in self.arms for key in (*arm.params, *arm.tune)})
-        tuned = sorted({key for arm in self.arms for key in arm.tune})
-        levels: dict[str, Profile | Setting] = {
-            f"profile {name!r}": profile for name, profile in self.profiles.items()
-        }
-        levels |= {f"setting {name!r}": setting for name, setting in self.settings.items()}
-        levels |= {
-            f"profile {name!r}, setting {setting!r}": changed
-            for name, profile in self.profiles.items()
-            for setting, changed in profile.settings.items()
-        }
-        for where, level in levels.items():
-            for key in level.overrides:
-                if key not in known:
-                    fault = f"{where}: no arm has the argument {key!r} to override"
-                    raise ValueError(fault + _nearest(key, known))
-            for key in level.tune if isinstance(level, Setting) else ():
-                if key not in tuned:
-                    fault = f"{where}: no arm tunes the argument {key!r}"
-                    raise ValueError(fault + _nearest(key, tuned))
-            for pattern in level.arms:
-                if not fnmatch.filter([arm.name for arm in self.arms], pattern):
-                    raise ValueError(f"{where}: no arm is called {pattern!r}")
+        for profile in self.profiles:
+            for protocol in self.protocols(profile).values():
+                self._check_options(protocol)
         for claim in self.claims:
             if claim.metric not in METRICS:
                 where = f"claim {claim.id!r}: unknown metric {claim.metric!r}"
                 raise ValueError(where + _nearest(claim.metric, list(METRICS)))
         return self
+
+    def _check_options(self, protocol: Protocol) -> None:
+        """Refuse what a setting asks for and no arm of it would follow."""
+        where = f"profile {protocol.profile!r}, setting {protocol.setting!r}"
+        names = [arm.name for arm in self.arms]
+        for pattern in protocol.arms:
+            if not fnmatch.filter(names, pattern):
+                raise ValueError(f"{where}: no arm is called {pattern!r}{_nearest(pattern, names)}")
+        arms = [arm for arm in self.arms if protocol.runs(arm.name)]
+        tuned = {key for arm in arms for key in arm.tune}
+        named = {key for arm in arms for key in arm.params} | (
+            tuned if not protocol.tune else set()
+        )
+        for key in protocol.overrides:
+            if key not in named:
+                raise ValueError(
+                    f"{where}: none of its arms has the argument {key!r} to override"
+                    f"{_nearest(key, sorted(named))}"
+                )
+        for key in protocol.grid:
+            if key not in tuned:
+                raise ValueError(
+                    f"{where}: none of its arms tunes the argument {key!r}"
+                    f"{_nearest(key, sorted(tuned))}"
+                )
 
     def arm(self, name: str) -> Arm:
         """Return the arm of this name.

@@ -162,3 +162,10 @@ def test_rows_that_cannot_be_fitted_fail_alone() -> None:
     )
     assert isinstance(first, ValueError)
     assert isinstance(second, MLPClassifier)
+
+
+@pytest.mark.parametrize("epochs", [0, -1, True, "3", 2.5])
+def test_a_number_of_epochs_that_is_none_is_refused(epochs: object) -> None:
+    head = MLPClassifier(hidden=(2,), epochs=epochs)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected a whole number, at least 1"):
+        head.fit(np.eye(4), [0, 1, 0, 1])

@@ -135,9 +135,11 @@ def dead_entries(
         grads = torch.autograd.grad(
             (outputs * weights).sum(), list(named.values()), retain_graph=True, allow_unused=True
         )
+        # Beside the largest of all derivatives: a tensor may be dead as a whole, but for rounding.
+        largest = max(float(grad.abs().max()) for grad in grads if grad is not None)
         for known, grad in zip(alive, grads, strict=True):
             if grad is not None:
-                known |= grad.abs() > 1e-9 * grad.abs().max()
+                known |= grad.abs() > 1e-9 * largest
     counts = {name: int((~known).sum()) for name, known in zip(named, alive, strict=True)}
     return {name: count for name, count in counts.items() if count}
 

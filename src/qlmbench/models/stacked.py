@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
@@ -285,6 +286,9 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         if self.precision not in _DTYPES:
             raise ValueError(f"precision={self.precision!r}; expected one of {', '.join(_DTYPES)}")
+        epochs: Any = self.epochs
+        if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 1:
+            raise ValueError(f"epochs={epochs!r}; expected a whole number, at least 1")
         if self.patience is not None and not self.restore_best:
             raise ValueError("patience goes with restore_best=True: it ends at the best state")
         self._check_conditions()
