@@ -93,6 +93,7 @@ class SQEClassifier(StackedClassifier):
     """
 
     max_stack = 10  # a state has a thousand amplitudes: ten copies of a batch fill a cache
+    n_looks = 10  # and a look at the validation rows costs more than an epoch of few rows
     conditions: ClassVar[frozenset[str]] = frozenset(
         {"shots", "depolarizing", "n_trajectories", "random_state"}
     )

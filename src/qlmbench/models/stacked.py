@@ -16,7 +16,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
-from qlmbench.models.training import FloatArray, History, Problem, Schedule, train_stack
+from qlmbench.models.training import (
+    N_LOOKS,
+    FloatArray,
+    History,
+    Problem,
+    Schedule,
+    train_stack,
+)
 from qlmbench.records import Cost
 
 
@@ -82,6 +89,9 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     #: Copies trained together at most; more would not fit the processor's caches and gain nothing.
     max_stack: ClassVar[int] = 60
+
+    #: States of a training that are compared on validation, about.
+    n_looks: ClassVar[int] = N_LOOKS
 
     #: Arguments that may differ among the copies of one stack.
     varying: ClassVar[frozenset[str]] = frozenset(
@@ -281,7 +291,9 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def schedule(self) -> Schedule:
         """Say how the stack is trained that this head is in."""
-        return Schedule(self.epochs, self.batch_size, self.restore_best, self.patience)
+        return Schedule(
+            self.epochs, self.batch_size, self.restore_best, self.patience, n_looks=self.n_looks
+        )
 
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         if self.precision not in _DTYPES:

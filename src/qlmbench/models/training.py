@@ -55,15 +55,21 @@ class Schedule:
         Rows a step; None for all rows at once.
     restore_best : bool
         Whether to end with the state of the best validation accuracy (ties: lowest loss) among
-        the `N_LOOKS` that are compared.
+        those that are compared.
     patience : int or None
         Epochs without improvement on validation after which a copy stops.
+    gradient_clip : float or None
+        Largest norm of the gradient of a copy; see `clip_gradients`.
+    n_looks : int
+        Number of states that are compared on validation; about, for looks are epochs apart.
     """
 
     epochs: int
     batch_size: int | None
     restore_best: bool
     patience: int | None
+    gradient_clip: float | None = None
+    n_looks: int = N_LOOKS
 
 
 @dataclass
@@ -148,6 +154,28 @@ class StackedAdam:
     def _spread(values: list[float], like: Tensor) -> Tensor:
         """Give a value a copy the shape that broadcasts against a parameter."""
         return torch.tensor(values, dtype=like.dtype).view(-1, *[1] * (like.ndim - 1))
+
+
+@torch.no_grad()
+def clip_gradients(params: Sequence[nn.Parameter], limit: float) -> None:
+    """Scale the gradient of each copy of a stack down to a norm, if it is larger.
+
+    The norm of a copy is over all its parameters; for a stack of one copy this equals
+    `torch.nn.utils.clip_grad_norm_`.
+
+    Parameters
+    ----------
+    params : sequence of Parameter
+        With a leading axis of length R.
+    limit : float
+        Largest norm.
+    """
+    grads = [p.grad for p in params if p.grad is not None]
+    norms = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).sqrt()
+    # The small number is torch's: the same factor, to the last digit.
+    factors = (limit / (norms + 1e-6)).clamp(max=1.0)
+    for g in grads:
+        g.mul_(factors.view(-1, *[1] * (g.ndim - 1)))
 
 
 @dataclass(frozen=True)
@@ -269,9 +297,9 @@ def train_stack(
     optimiser = StackedAdam(trainable, learning_rates, weight_decays)
     best = _BestStates(network, len(problems))
     running = torch.ones(len(problems), dtype=torch.bool)
-    look_every = max(1, min(schedule.epochs // N_LOOKS, schedule.patience or schedule.epochs))
+    look_every = max(1, min(schedule.epochs // schedule.n_looks, schedule.patience or schedule.epochs))
     for epoch in range(1, schedule.epochs + 1):
-        losses = _epoch(network, train, schedule.batch_size, orders, optimiser, histories)
+        losses = _epoch(network, train, schedule, orders, optimiser, histories)
         _note_divergence(histories, running, losses, epoch)
         if epoch % look_every == 0 or epoch == schedule.epochs:
             _look(network, validation, histories, losses, epoch, best, running)
@@ -299,7 +327,7 @@ def _validation_stack(problems: Sequence[Problem], dtype: torch.dtype) -> _Stack
 def _epoch(
     network: nn.Module,
     train: _Stack,
-    batch_size: int | None,
+    schedule: Schedule,
     orders: list[torch.Generator],
     optimiser: StackedAdam,
     histories: list[History],
@@ -307,10 +335,12 @@ def _epoch(
     """One pass over the rows; return the mean loss of each copy, shape (R,)."""
     network.train()
     total, weight = torch.zeros(len(orders)), torch.zeros(len(orders))
-    for batch in train.batches(batch_size, orders):
+    for batch in train.batches(schedule.batch_size, orders):
         losses = batch.losses(network(batch.X))
         optimiser.zero_grad()
         torch.autograd.backward(losses.sum())
+        if schedule.gradient_clip is not None:
+            clip_gradients(optimiser.params, schedule.gradient_clip)
         optimiser.step()
         share = batch.weights.sum(1)
         total = total + losses.detach() * share

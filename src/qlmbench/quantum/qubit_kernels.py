@@ -76,7 +76,7 @@ def multiply(matrix: Tensor, state: Tensor) -> Tensor:
     out = columns[0] * by_block[:, :1]
     for j in range(1, d):
         out.addcmul_(columns[j], by_block[:, j : j + 1])
-    return out.view(shape)
+    return out.reshape(shape)
 
 
 def _samples_first(state: Tensor, d: int) -> Tensor:
