@@ -73,6 +73,55 @@ def test_run_then_plan_status_report_compare_and_export(tmp_path: Path) -> None:
     assert len(json.loads(exported.output)["rows"]) == 4
 
 
+FAILING = """
+name = "failing"
+version = 1
+summary = "One arm that cannot be fitted, and one that can."
+[paper]
+title = "A paper"
+authors = "A. Person"
+year = 2025
+says = "Nothing."
+[[arms]]
+name = "broken"
+kind = "baseline"
+model = "sklearn.dummy:DummyClassifier"
+params = { strategy = "nonsense" }
+[[arms]]
+name = "sound"
+kind = "baseline"
+model = "sklearn.dummy:DummyClassifier"
+[profiles.smoke]
+dataset = "toy"
+encoder = "hashing"
+repetitions = 6
+[profiles.smoke.split]
+train = { part = "train", per_class = 4 }
+validation = { part = "train", count = 20 }
+test = { part = "train", count = 40 }
+"""
+
+
+def test_a_run_says_what_failed_and_shows_the_tables_of_what_did_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "reproductions" / "failing"
+    folder.mkdir(parents=True)
+    (folder / "study.toml").write_text(FAILING, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    scope = ("run", "failing", "--profile", "smoke", "--jobs", "1")
+    alone = call(*scope, "--arm", "broken")
+    assert alone.exit_code == 1
+    assert alone.stdout == "no records yet\n"
+    assert alone.stderr.count("failed: broken, repetition") == 5
+    assert "nonsense" in alone.stderr
+    assert "0 finished, 6 failed" in alone.stderr
+    both = call(*scope)
+    assert both.exit_code == 1
+    assert "sound" in both.stdout
+    assert both.stderr.count("failed: broken, repetition") == 5
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_are_printed(shell: str) -> None:
     assert "qlmbench" in call("completion", shell).output

@@ -172,7 +172,9 @@ def test_a_setting_may_search_other_values_of_what_an_arm_tunes() -> None:
     assert few.trials[0].tune == {"C": [1, 2], "lr": [3]}
     assert many.trials[0].tune == {"C": [5], "lr": [3]}
     typo = settings | {"many": {"split": SPLIT, "tune": {"D": [5]}}}
-    with pytest.raises(ValidationError, match="setting 'many': none of its arms tunes the argument 'D'"):
+    with pytest.raises(
+        ValidationError, match="setting 'many': none of its arms tunes the argument 'D'"
+    ):
         study(arms=arms, settings=typo, profiles=profiles)
 
 

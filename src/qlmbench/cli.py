@@ -239,7 +239,8 @@ def run(study: str, jobs: int | None, overwrite: str, quiet: bool, **options: An
     )
     _warn(done.problems)
     folder = options["results"] / study / plans[0][0].run_name
-    _print_results(plans[0][0].study, folder, [plan.info.setting for plan, _ in plans])
+    with_records = [plan.info.setting for plan, store in plans if store.records()]
+    _print_results(plans[0][0].study, folder, with_records)
     say(
         f"{done.already_done} trials were there, {done.finished} finished, {done.failed} failed "
         f"in {done.seconds:.0f} s; records in {folder}"
@@ -259,7 +260,7 @@ def _failed(store: Store) -> list[str]:
 
 def _print_results(study: Study, folder: Path, settings: list[str]) -> None:
     """Print the comparison of these settings and the verdicts of what is in a run's folder."""
-    if not folder.exists():
+    if not settings:
         click.echo("no records yet")
         return
     from qlmbench.report import terminal_summary

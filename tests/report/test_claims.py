@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 
 from qlmbench.errors import UserError
-from qlmbench.report.claims import claims_table, forest_frame, headlines, judge_claims
+from qlmbench.report.claims import claims_table, headlines, judge_claims
 from qlmbench.report.load import load_run
+from qlmbench.report.spanning import forest_frame
 from qlmbench.stats import Verdict
 
 
@@ -90,6 +91,36 @@ def test_a_claim_across_settings_is_paired_by_repetition_and_says_so(several):
     shown = dict(zip(several.claims.data["claim"], several.claims.shown["setting"], strict=True))
     assert shown["gain"] == "Few rows"
     assert shown["regime"] == "Tuned encoder, against More rows"
+
+
+def with_rows_of(several, digests):
+    """Give the tuned setting other rows, repetition by repetition."""
+    tuned = several.run.settings["tuned"]
+    splits = {
+        r: split.model_copy(update={"digest": digests.get(r, split.digest)})
+        for r, split in tuned.splits.items()
+    }
+    other = dataclasses.replace(tuned, splits=splits)
+    settings = several.run.settings | {"tuned": other}
+    run = dataclasses.replace(several.run, settings=settings)
+    return {j.claim.id: j for j in judge_claims(run)}
+
+
+def test_two_settings_that_drew_other_rows_cannot_be_compared(several):
+    judged = with_rows_of(several, {r: f"other {r}" for r in range(12)})
+    assert judged["regime"].verdict.verdict is Verdict.NOT_RUN
+    assert "the two settings drew other rows" in judged["regime"].verdict.reason
+    assert judged["gain-tuned"].verdict.n == 12
+
+
+def test_of_two_settings_only_repetitions_on_the_same_rows_are_paired(several):
+    judged = with_rows_of(several, {0: "other"})
+    settings = several.run.settings
+    difference = settings["tuned"].values("logreg", "test_accuracy") - settings["more"].values(
+        "logreg", "test_accuracy"
+    )
+    assert judged["regime"].verdict.n == 11
+    assert judged["regime"].verdict.effect == pytest.approx(difference.drop(0).mean())
 
 
 def test_the_headlines_are_the_claims_marked_as_such(run):

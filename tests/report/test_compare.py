@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from qlmbench.errors import UserError
+from qlmbench.records import Predictions
 from qlmbench.report import compare_folders, compare_runs, export_table
 from qlmbench.store import Store
 
@@ -54,6 +55,17 @@ def test_runs_without_a_common_trial_do_not_agree(fake, pair, tmp_path):
     assert "0 trials in both" in text
 
 
+def test_predictions_of_an_older_form_are_a_users_error_that_says_where(fake, pair):
+    store = Store(pair[1] / "main")
+    _change(fake, store.folder, 0.0, predictions="0110")
+    with pytest.raises(UserError, match="this version does not read") as caught:
+        compare_folders(*pair, tolerance=0.1)
+    assert str(pair[1]) in str(caught.value)
+    assert "logreg, repetition 0" in str(caught.value)
+    assert "--overwrite always" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_without_records_and_a_negative_tolerance_are_users_errors(pair, tmp_path):
     with pytest.raises(UserError, match="no records"):
         compare_folders(pair[0], tmp_path / "none", tolerance=0.1)
@@ -80,7 +92,7 @@ def test_unknown_tables_settings_forms_and_folders_are_users_errors(fake, pair, 
         export_table(fake.study(), tmp_path / "default", "other", "records", "csv")
 
 
-def _change(fake, folder, by: float, drop: str = "") -> None:
+def _change(fake, folder, by: float, drop: str = "", predictions: str = "") -> None:
     """Alter one record of a run as another machine might have left it."""
     study = fake.study()
     record = next(r for r in Store(folder).records() if r.arm == "logreg")
@@ -88,5 +100,6 @@ def _change(fake, folder, by: float, drop: str = "") -> None:
     outcome = fake.outcome(study, study.arm("logreg"), 0.8, record.repetition, np.zeros(60, int))
     changed = outcome.record.model_copy(update={"metrics": metrics})
     store = Store(folder)
-    store.save(outcome.model_copy(update={"record": changed, "split": None, "predictions": None}))
+    old = Predictions(id=record.id, validation="", test=predictions) if predictions else None
+    store.save(outcome.model_copy(update={"record": changed, "split": None, "predictions": old}))
     store.consolidate()

@@ -8,6 +8,7 @@ from qlmbench.plan import make_trials
 from qlmbench.records import Outcome, Record, RunInfo
 from qlmbench.report import load_frame
 from qlmbench.report.load import load_results, load_runs, profile_of
+from qlmbench.report.runs import runs_table
 from qlmbench.store import Store
 
 
@@ -69,6 +70,18 @@ def test_a_damaged_row_is_named_and_left_out(fake, tmp_path):
     results = load_results(fake.study(), tmp_path / "default" / "main")
     assert len(results.records) == len(lines) - 1
     assert any("line 1" in problem for problem in results.problems)
+
+
+@pytest.mark.parametrize("role", ["test", "validation"])
+def test_labels_of_an_older_form_are_a_users_error_that_says_where(fake, tmp_path, role):
+    store = fake.fill(tmp_path / "default" / "main", repetitions=2)
+    study = fake.study()
+    outcome = fake.outcome(study, study.arm("logreg"), 0.8, 1, np.zeros(240, int))
+    old = store.splits()[1].model_copy(update={role: "0110"})
+    store.save(outcome.model_copy(update={"split": old, "predictions": None}))
+    store.consolidate()
+    with pytest.raises(UserError, match=r"repetition 1: .*--overwrite always"):
+        runs_table([load_results(study, store.folder)], {})
 
 
 def test_runs_come_with_the_default_first_and_unknown_folders_are_no_runs(fake, tmp_path):

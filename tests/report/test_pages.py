@@ -18,6 +18,7 @@ from qlmbench.report.overview import (
     put_between_markers,
     readme_table,
 )
+from qlmbench.report.protocol import protocol_table
 from qlmbench.report.reports import load_page, site_files, study_files
 from qlmbench.stats import Verdict
 
@@ -130,6 +131,31 @@ def test_a_study_of_several_settings_has_a_page_for_each_and_says_which_decides(
         assert f"qlmbench run fake --setting {setting} --results" in files[f"default-{setting}.md"]
     assert "Tuned encoder, against More rows" in files["README.md"]
     assert "all-mpnet-base-v2, tuned" not in files["default-more.md"]
+
+
+def test_the_page_of_a_setting_says_how_it_was_run(several_page):
+    files = study_files(several_page)
+    assert "| encoder | frozen |" in files["default-more.md"]
+    tuned = files["default-tuned.md"]
+    assert "tuned on the training rows of each repetition: steps 20; temperature 0.07" in tuned
+    assert "each arm's own grid" in tuned
+
+
+def test_overrides_grids_and_conditions_of_a_setting_are_written_out(several):
+    protocol = several.main.results.protocol.model_copy(
+        update={
+            "overrides": {"epochs": 10, "layers": [4, 2]},
+            "grid": {"lr": [0.01, 0.1]},
+            "evaluate": {"shots": [100, 1000]},
+        }
+    )
+    changed = replace(several.main.results, protocol=protocol)
+    shown = protocol_table(changed).shown.set_index("what")["how"]
+    assert shown["arguments set on every model that has them"] == "epochs 10; layers 4, 2"
+    assert shown["search on validation"] == "in place of the arms' own values: lr 0.01, 0.1"
+    assert shown["scored under other conditions"] == "shots 100, 1000"
+    off = replace(changed, protocol=protocol.model_copy(update={"tune": False}))
+    assert "none" in protocol_table(off).shown.set_index("what").loc["search on validation", "how"]
 
 
 def test_published_numbers_stand_beside_the_setting_that_they_belong_to(several_page):

@@ -9,7 +9,24 @@ from qlmbench.errors import UserError
 from qlmbench.records import Outcome, Record
 from qlmbench.report import check_report, load_page, terminal_summary, write_report
 from qlmbench.report.overview import BEGIN, END
+from qlmbench.report.reports import study_files
 from qlmbench.store import Store
+
+
+def test_two_settings_of_one_file_name_are_a_users_error(fake, tmp_path):
+    declared = fake.several()
+    default = declared.profile("default")
+    few = default.settings["few"]
+    settings = {"few": few, "mine-few": few}
+    profiles = declared.profiles | {"default": default.model_copy(update={"settings": settings})}
+    names = dict.fromkeys(settings, declared.settings["few"])
+    arms = [declared.arm("logreg")]
+    update = {"profiles": profiles, "settings": names, "arms": arms, "claims": [], "quoted": []}
+    study = declared.model_copy(update=update)
+    for place in ("default/mine-few", "default-mine/few"):
+        fake.fill(tmp_path / "fake" / place, study, repetitions=2)
+    with pytest.raises(UserError, match=r"default-mine-few.*rename"):
+        study_files(load_page(tmp_path, study))
 
 
 @pytest.fixture

@@ -5,11 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 
+from qlmbench.packing import pack_rows
 from qlmbench.report import style
-from qlmbench.report.effects import designs, effects_sentence, effects_table, is_design
+from qlmbench.report import wording as w
+from qlmbench.report.effects import (
+    designs,
+    effects_sentence,
+    effects_table,
+    is_design,
+    is_saturated,
+)
 from qlmbench.report.learning import learning_curves
 from qlmbench.report.regimes import regimes, regimes_frame, regimes_sentence
-from qlmbench.spec import Arm
+from qlmbench.report.tables import best_arm, ends, mean_difference
+from qlmbench.spec import Arm, ArmKind, Claim
 
 METRIC = "test_accuracy"
 
@@ -65,6 +74,33 @@ def test_the_arms_of_a_learning_curve_are_few_of_every_kind_and_named(several):
     assert plot.sentence.startswith("From 16 to 64 training rows")
 
 
+def test_intervals_are_widened_where_training_sets_overlap_much(several, arms, settings):
+    splits = {
+        r: split.model_copy(update={"n_train": 300, "test_rows": pack_rows(range(240), 540)})
+        for r, split in settings["more"].splits.items()
+    }
+    much = dataclasses.replace(settings["more"], splits=splits)
+    run = dataclasses.replace(several.run, settings={"few": settings["few"], "more": much})
+    (curve,) = learning_curves(run, arms)
+    plain, wide = arms["more"].set_index("arm"), curve.table.data.set_index(["setting", "arm"])
+    factor = np.sqrt((1 / 12 + 240 / 300) / (1 / 12))
+    row = wide.loc[("more", "logreg")]
+    assert row["widened"] == pytest.approx(factor)
+    for end in ("low", "high"):
+        expected = factor * (plain.loc["logreg", end] - plain.loc["logreg", "mean"])
+        assert row[end] - row["mean"] == pytest.approx(expected)
+    assert (wide.loc["few", "widened"] == 1).all()
+    for text in (curve.plot.key, curve.table.caption):
+        assert "At 300 rows" in text
+        assert "Nadeau and Bengio" in text
+
+
+def test_intervals_stay_as_they_are_where_training_sets_overlap_little(several):
+    curve = next(s for s in several.spanning if s.plot.name == "learning-frozen")
+    assert (curve.table.data["widened"] == 1).all()
+    assert "widened" not in curve.plot.key
+
+
 # ---- encoder regimes -------------------------------------------------------------------------
 
 
@@ -90,14 +126,34 @@ def test_settings_with_other_splits_are_no_regimes(several, arms):
     assert regimes(dataclasses.replace(several.run, settings=both), arms) == []
 
 
-@pytest.mark.parametrize(("moved", "bigger"), [(0.0, "head"), (0.2, "regime")])
-def test_the_sentence_on_regimes_says_which_makes_the_bigger_difference(
-    settings, tables, moved, bigger
+@pytest.mark.parametrize(("moved", "larger"), [(0.0, "the arm"), (0.2, "tuning")])
+def test_the_sentence_on_regimes_says_which_mean_is_larger_and_no_more(
+    settings, tables, moved, larger
 ):
     frame = tables["regimes-more-tuned"].data.assign(difference=moved)
     text = regimes_sentence(settings["more"], settings["tuned"], frame, METRIC)
-    assert "SVC, linear" in text
-    assert text.endswith(f"the {bigger} makes the bigger difference.")
+    assert "the reference, SVC, linear, by" in text
+    assert f"The mean difference that {larger} makes is larger in size" in text
+
+
+def test_the_sentence_on_regimes_is_about_the_headline_arm_and_never_about_a_control(
+    fake, settings, tables
+):
+    frame = tables["regimes-more-tuned"].data
+    text = regimes_sentence(settings["more"], settings["tuned"], frame, METRIC)
+    # No headline claim is about these settings: it is the paper's arm that is best on validation.
+    papers = [arm for arm in settings["more"].arms if arm.kind is ArmKind.PAPER]
+    best = best_arm(settings["more"], papers, METRIC)
+    for setting in ("more", "tuned"):
+        lead = mean_difference(settings[setting], best.name, "svc", METRIC)
+        assert w.interval(METRIC, *ends(lead), signed=True) in text
+    claims = [fake.GAIN | {"arm": arm, "setting": "tuned"} for arm in ("tanh", "photonic-4-1")]
+    claims = [claim | {"id": f"about-{claim['arm']}"} for claim in claims]
+    study = fake.several().model_copy(update={"claims": [Claim(**claim) for claim in claims]})
+    frozen, tuned = (dataclasses.replace(settings[s], study=study) for s in ("more", "tuned"))
+    text = regimes_sentence(frozen, tuned, frame, METRIC)
+    assert "Photonic, 4 modes, 1 ph minus the reference" in text
+    assert "Tanh" not in text
 
 
 # ---- conditions ------------------------------------------------------------------------------
@@ -156,6 +212,27 @@ def test_full_factorials_and_orthogonal_arrays_are_designs(cases):
 )
 def test_unbalanced_small_and_incomplete_groups_are_no_designs(cases):
     assert not is_design(design(cases))
+
+
+def test_a_design_with_one_arm_more_than_factors_is_saturated():
+    assert is_saturated(design(ORTHOGONAL))
+    assert not is_saturated(design(FULL))
+    assert not is_saturated(design([case | {"c": i} for i, case in enumerate(ORTHOGONAL)]))
+
+
+def test_the_caption_of_a_saturated_design_says_what_is_confounded(several):
+    results = several.main.results
+    full = effects_table(results).caption
+    assert "confounded" not in full
+    assert "model's arguments" in full
+    half = [
+        arm
+        for arm in results.study.arms
+        if arm.group != "design" or sum(map(int, arm.params.values())) % 2
+    ]
+    fewer = dataclasses.replace(results, study=results.study.model_copy(update={"arms": half}))
+    assert "4 arms for 3 factors of two levels" in effects_table(fewer).caption
+    assert "confounded with interactions of two other factors" in effects_table(fewer).caption
 
 
 def test_a_main_effect_is_the_paired_difference_of_the_means_at_two_levels(several):

@@ -22,6 +22,7 @@ from qlmbench.report.tables import (
     comparison_table,
     for_terminal,
     quoted_table,
+    reference_arm,
 )
 from qlmbench.spec import Quoted
 
@@ -40,6 +41,38 @@ def test_the_reference_is_the_classical_arm_that_is_best_on_validation_not_on_te
     assert frame.loc["chance", "mean"] < frame.loc["svc", "mean"]
     assert frame["reference"].sum() == 1
     assert "validation" in comparison_table(results).caption
+
+
+def test_a_reference_that_the_study_declares_counts_wherever_it_has_records(fake, results):
+    declared = fake.study(reference="logreg")
+    with_it = replace(results, study=declared)
+    assert best_baseline(with_it, METRIC).name != "logreg"
+    assert reference_arm(with_it, METRIC).name == "logreg"
+    frame = comparison_frame(with_it, METRIC).set_index("arm")
+    assert list(frame.index[frame["reference"]]) == ["logreg"]
+    caption = comparison_table(with_it).caption
+    assert "Logistic regression, is the one that the study declares" in caption
+    assert "optimistic" in caption
+
+
+def test_a_declared_reference_without_records_gives_way_to_the_best_baseline(fake, results):
+    declared = fake.study(reference="huge")
+    without = replace(results, study=declared)
+    assert reference_arm(without, METRIC) == best_baseline(without, METRIC)
+    caption = comparison_table(without).caption
+    assert "is the best baseline, chosen by its mean validation accuracy" in caption
+    assert "100 modes, which the study declares, has no records here" in caption
+
+
+def test_the_tuning_table_shows_by_how_much_validation_promised_too_much(fake, results):
+    raised = replace(results, study=fake.study(reference="svc"), records=results.records.copy())
+    mlp = raised.records["arm"] == "mlp"
+    raised.records.loc[mlp, "validation_accuracy"] = raised.records[METRIC] + 0.05
+    table = details.tuning_table(raised)
+    assert table.data.set_index("arm").loc["mlp", "optimism"] == pytest.approx(0.05)
+    shown = table.shown.set_index("arm")["validation minus test"]
+    assert shown["MLP 768-100-50-2"] == "+5.0"
+    assert "the reference, SVC, linear, has" in table.caption
 
 
 def test_differences_to_the_reference_are_paired_and_the_reference_has_none(results):

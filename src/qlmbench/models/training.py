@@ -297,7 +297,9 @@ def train_stack(
     optimiser = StackedAdam(trainable, learning_rates, weight_decays)
     best = _BestStates(network, len(problems))
     running = torch.ones(len(problems), dtype=torch.bool)
-    look_every = max(1, min(schedule.epochs // schedule.n_looks, schedule.patience or schedule.epochs))
+    look_every = max(
+        1, min(schedule.epochs // schedule.n_looks, schedule.patience or schedule.epochs)
+    )
     for epoch in range(1, schedule.epochs + 1):
         losses = _epoch(network, train, schedule, orders, optimiser, histories)
         _note_divergence(histories, running, losses, epoch)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from qlmbench.report.details import paper_arm
 from qlmbench.report.load import Results
-from qlmbench.report.tables import best_baseline, by_validation
+from qlmbench.report.tables import by_validation, reference_arm
 from qlmbench.spec import Arm, ArmKind
 
 MOST = 5
 
 
 def telling_arms(results: Results, metric: str, having: set[str], most: int = MOST) -> list[Arm]:
-    """Choose a few arms: the paper's, the best baseline, then the best one or two of other kinds.
+    """Choose a few arms: the paper's, the reference, then the best one or two of other kinds.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def telling_arms(results: Results, metric: str, having: set[str], most: int = MO
     list of Arm
         The paper's arm first.
     """
-    first, best = paper_arm(results, metric), best_baseline(results, metric)
-    candidates = [arm for arm in (first, best) if arm is not None]
+    first, reference = paper_arm(results, metric), reference_arm(results, metric)
+    candidates = [arm for arm in (first, reference) if arm is not None]
     for kind in ArmKind:
         members = [a for a in results.arms if a.kind is kind and not a.shuffle_labels]
         shown = [a for a in by_validation(results, members, metric) if a.name in having]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from qlmbench.errors import UserError
 from qlmbench.report import wording as w
 from qlmbench.report.load import Results, RunResults
 from qlmbench.report.render import Table
-from qlmbench.spec import Claim, Direction, Study
+from qlmbench.spec import Claim, Study
 from qlmbench.stats import (
     ClaimVerdict,
     DifferenceCase,
@@ -24,6 +23,7 @@ from qlmbench.stats import (
     Wording,
     bootstrap_rows_and_repetitions,
     judge_family,
+    not_run,
     paired_difference,
     with_test_rows,
 )
@@ -90,11 +90,19 @@ class _Sides:
     arm: Results | None
     versus: Results | None
 
+    @property
+    def paired(self) -> set[int] | None:
+        """Repetitions on the same rows in both settings; None within one, where all are."""
+        if self.arm is None or self.versus is None or self.arm is self.versus:
+            return None
+        return set(self.arm.same_rows(self.versus))
+
 
 def judge_claims(run: RunResults) -> list[Judged]:
     """Judge the claims of the study that a run speaks of.
 
-    Pairs are formed by repetition. Where predictions are stored, each difference in test accuracy
+    Pairs are formed by repetition; across two settings, of those that drew the same rows in both.
+    Where predictions are stored, each difference in test accuracy
     also gets a bootstrap over rows and repetitions; rows that several repetitions are scored on
     are resampled together. Holm's correction runs over the run's claims.
 
@@ -125,7 +133,8 @@ def judge_claims(run: RunResults) -> list[Judged]:
         _case(run.study, sides, difference)
         for sides, difference in zip(asked, differences, strict=True)
     ]
-    verdicts = _family(run.study, cases)
+    judged = _family(run.study, cases)
+    verdicts = [_explained(sides, found) for sides, found in zip(asked, judged, strict=True)]
     return [
         Judged(sides.claim, verdict, difference, rows)
         for sides, verdict, difference, rows in zip(
@@ -161,8 +170,21 @@ def _family(study: Study, cases: list[DifferenceCase | LevelCase]) -> list[Claim
         raise UserError(f"study {study.name!r}: a claim cannot be judged: {error}") from error
 
 
+def _explained(sides: _Sides, verdict: ClaimVerdict) -> ClaimVerdict:
+    """Say of a claim across two settings without pairs that their rows are why."""
+    if verdict.verdict is Verdict.NOT_RUN and len(_by_number(sides)):
+        return not_run("not run: the two settings drew other rows, so that nothing can be paired")
+    return verdict
+
+
 def _pairs(sides: _Sides) -> pd.DataFrame:
-    """Values of both arms of a claim by repetition; a missing value stays NaN."""
+    """Values of both arms of a claim by repetition, on the same rows; a missing value stays NaN."""
+    pairs = _by_number(sides)
+    return pairs if sides.paired is None else pairs[pairs.index.isin(sides.paired)]
+
+
+def _by_number(sides: _Sides) -> pd.DataFrame:
+    """Values of both arms by number of the repetition, whose rows two settings need not share."""
     claim = sides.claim
     both = {"arm": (sides.arm, claim.arm), "versus": (sides.versus, claim.versus or claim.arm)}
     columns = {}
@@ -225,12 +247,13 @@ def _with_rows(sides: _Sides) -> RowsAndRepetitions | None:
     if claim.versus is None or claim.metric != "test_accuracy" or mine is None or theirs is None:
         return None
     a, b = mine.correct.get(claim.arm, {}), theirs.correct.get(claim.versus, {})
+    pairs = set(_pairs(sides).index)
     common = sorted(
         r
-        for r in a.keys() & b.keys()
+        for r in a.keys() & b.keys() & pairs
         if mine.splits[r].test_rows and mine.splits[r].test_rows == theirs.splits[r].test_rows
     )
-    if not common or len(common) < len(_pairs(sides)):
+    if not common or len(common) < len(pairs):
         return None
     return bootstrap_rows_and_repetitions(
         [a[r] for r in common],
@@ -347,34 +370,3 @@ def settings_of(run: RunResults, claim: Claim) -> str:
     other = claim.versus_setting or own
     title = protocols[own].title
     return title if other == own else f"{title}, against {protocols[other].title}"
-
-
-def forest_frame(run: RunResults, judged: list[Judged]) -> pd.DataFrame:
-    """Lay out the claims about differences for a forest plot, one row a claim.
-
-    Returns
-    -------
-    DataFrame
-        statement, setting, metric, effect, low, high, rows_low, rows_high, margin, published,
-        verdict, n, equal.
-    """
-    rows = [
-        {
-            "statement": j.claim.statement,
-            "setting": settings_of(run, j.claim),
-            "metric": j.claim.metric,
-            "effect": j.verdict.effect,
-            "low": j.verdict.interval.low if j.verdict.interval else np.nan,
-            "high": j.verdict.interval.high if j.verdict.interval else np.nan,
-            "rows_low": j.rows.interval.low if j.rows and j.rows.interval else np.nan,
-            "rows_high": j.rows.interval.high if j.rows and j.rows.interval else np.nan,
-            "margin": j.claim.margin,
-            "published": np.nan if j.claim.published is None else j.claim.published,
-            "verdict": j.verdict.verdict.value,
-            "n": j.verdict.n,
-            "equal": j.claim.direction is Direction.EQUAL,
-        }
-        for j in judged
-        if j.claim.versus is not None
-    ]
-    return pd.DataFrame(rows)

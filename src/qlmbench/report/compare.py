@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from qlmbench.errors import UserError
-from qlmbench.packing import unpack_classes
 from qlmbench.records import Predictions, Record
+from qlmbench.report import unpacked
 from qlmbench.report import wording as w
 from qlmbench.report.load import setting_folders
 from qlmbench.report.render import Table, to_text
@@ -103,13 +104,14 @@ def compare_folders(a: Path, b: Path, tolerance: float) -> Comparison:
     Raises
     ------
     UserError
-        If a folder has no records, or the tolerance is negative.
+        If a folder has no records or predictions of a form that this version does not read, or
+        the tolerance is negative.
     """
     if not tolerance >= 0:
         raise UserError(f"tolerance {tolerance}", expected="zero or more")
     records, predictions = zip(*(_read(folder) for folder in (a, b)), strict=True)
     common = sorted(records[0].keys() & records[1].keys())
-    rows = [_trial(i, records[0][i], records[1][i], predictions) for i in common]
+    rows = [_trial((a, b), i, records[0][i], records[1][i], predictions) for i in common]
     columns = ["id", "arm", "repetition", "equal_predictions", "metric", "difference"]
     trials = pd.DataFrame(rows, columns=columns).sort_values(["arm", "repetition"])
     only = [len(own.keys() - set(common)) for own in records]
@@ -127,14 +129,22 @@ def _read(folder: Path) -> tuple[dict[str, Record], dict[str, Predictions]]:
 
 
 def _trial(
-    trial: str, a: Record, b: Record, predictions: Sequence[dict[str, Predictions]]
+    folders: tuple[Path, Path],
+    trial: str,
+    a: Record,
+    b: Record,
+    predictions: Sequence[dict[str, Predictions]],
 ) -> dict[str, object]:
     metric, difference = _largest_difference(a.metrics, b.metrics)
+    first, second = (
+        _classes(found.get(trial), f"{folder}, {a.arm}, repetition {a.repetition}")
+        for folder, found in zip(folders, predictions, strict=True)
+    )
     return {
         "id": trial,
         "arm": a.arm,
         "repetition": a.repetition,
-        "equal_predictions": _equal_share(*(found.get(trial) for found in predictions)),
+        "equal_predictions": _equal_share(first, second),
         "metric": metric,
         "difference": difference,
     }
@@ -154,11 +164,14 @@ def _difference(a: float, b: float) -> float:
     return 0.0 if a == b else b - a
 
 
-def _equal_share(a: Predictions | None, b: Predictions | None) -> float:
-    if a is None or b is None or not a.test:
+def _classes(found: Predictions | None, where: str) -> NDArray[np.int64] | None:
+    return None if found is None else unpacked.classes(found.test, where)
+
+
+def _equal_share(a: NDArray[np.int64] | None, b: NDArray[np.int64] | None) -> float:
+    if a is None or b is None or not a.size:
         return float("nan")
-    first, second = unpack_classes(a.test), unpack_classes(b.test)
-    return float((first == second).mean()) if first.shape == second.shape else 0.0
+    return float((a == b).mean()) if a.shape == b.shape else 0.0
 
 
 def compare_runs(a: Path, b: Path, tolerance: float = 0.005) -> tuple[str, bool]:

@@ -7,12 +7,20 @@ import math
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from qlmbench.packing import unpack_classes
 from qlmbench.report import wording as w
 from qlmbench.report.load import VALIDATION_ACCURACY, Results
 from qlmbench.report.render import Table
-from qlmbench.report.tables import best_arm, ends, higher_is_better, main_metric, mean_difference
+from qlmbench.report.tables import (
+    best_arm,
+    ends,
+    higher_is_better,
+    main_metric,
+    mean_difference,
+    reference_arm,
+    validation_minus_test,
+)
 from qlmbench.spec import Arm, ArmKind, Study
 from qlmbench.stats import mean_interval, paired_difference
 
@@ -119,7 +127,9 @@ def _chance_reading(results: Results, arm: Arm, metric: str) -> str:
     """Say whether a model trained on shuffled labels stays at chance."""
     if metric != "test_accuracy" or not results.splits:
         return w.NOTHING
-    chance = float(np.mean([_majority(s.test) for s in results.splits.values() if s.test]))
+    chance = float(
+        np.mean([_majority(results.labels(r)) for r, s in results.splits.items() if s.test])
+    )
     values = results.values(arm.name, metric)
     estimate = mean_interval(values.to_numpy(), seed=results.seed(arm.name, "", metric))
     low, _ = ends(estimate)
@@ -131,8 +141,7 @@ def _chance_reading(results: Results, arm: Arm, metric: str) -> str:
     return f"not above chance ({limit}): no leak seen"
 
 
-def _majority(packed: str) -> float:
-    labels = unpack_classes(packed)
+def _majority(labels: NDArray[np.int64]) -> float:
     return float(np.bincount(labels).max() / len(labels))
 
 
@@ -144,8 +153,9 @@ def tuning_table(results: Results) -> Table:
     Table
         Empty where nothing was tuned.
     """
+    metric = main_metric(results)
     rows = [
-        _tuning_row(results, arm, tried)
+        _tuning_row(results, arm, tried, metric)
         for arm in results.arms
         if len(tried := results.tuning[results.tuning["arm"] == arm.name])
     ]
@@ -156,19 +166,35 @@ def tuning_table(results: Results) -> Table:
             "configurations": w.count(float(row["configurations"])),
             "chosen most often": row["chosen"],
             "best minus worst": w.difference(VALIDATION_ACCURACY, float(row["sensitivity"])),
+            "validation minus test": w.difference(metric, float(row["optimism"])),
         }
         for row in rows
     ]
     caption = (
         "Every configuration was trained and scored on validation; the test rows were scored once, "
         "for the chosen one. Best minus worst: mean validation accuracy over the repetitions, in "
-        "points, of the best configuration minus that of the worst."
+        "points, of the best configuration minus that of the worst. Validation minus test: in "
+        f"points of {w.metric_title(metric)}, for the chosen configurations. Rows of one may be "
+        f"easier than those of the other, for every arm alike{_optimism_of_reference(results)}."
     )
     left = ("arm", "searched", "chosen most often")
     return Table("tuning", caption, pd.DataFrame(rows), pd.DataFrame(shown), left)
 
 
-def _tuning_row(results: Results, arm: Arm, tried: pd.DataFrame) -> dict[str, str | float]:
+def _optimism_of_reference(results: Results) -> str:
+    """Say what the reference's own validation score is worth: what an arm has beyond is choice."""
+    metric = main_metric(results)
+    reference = reference_arm(results, metric)
+    name = reference.name if reference else ""
+    optimism = validation_minus_test(results, name, metric)
+    if reference is None or not math.isfinite(optimism):
+        return ""
+    return f"; the reference, {reference.title.rstrip('.')}, has {w.difference(metric, optimism)}"
+
+
+def _tuning_row(
+    results: Results, arm: Arm, tried: pd.DataFrame, metric: str
+) -> dict[str, str | float]:
     means = tried.groupby("configuration")["accuracy"].mean()
     chosen = tried[tried["chosen"]].groupby("configuration").size().sort_index()
     n = tried["repetition"].nunique()
@@ -183,6 +209,7 @@ def _tuning_row(results: Results, arm: Arm, tried: pd.DataFrame) -> dict[str, st
         "configurations": len(means),
         "chosen": favourite,
         "sensitivity": float(means.max() - means.min()),
+        "optimism": validation_minus_test(results, arm.name, metric),
     }
 
 

@@ -50,7 +50,13 @@ def effects_table(results: Results) -> Table:
     caption = (
         "Mean over all arms at a level and over the repetitions. Differences to the factor's first "
         "level are paired by repetition, after averaging over the arms, with 95 % intervals over "
-        "repetitions. Every pair of levels of two factors occurs equally often."
+        "repetitions. Every pair of levels of two factors occurs equally often. Factors bear the "
+        "names of the model's arguments."
+    )
+    caption += "".join(
+        f" {_saturation(group, arms)}"
+        for group, arms in designs(results).items()
+        if is_saturated(arms)
     )
     frame = pd.DataFrame(shown)
     if len(frame) and frame["group"].nunique() == 1:
@@ -72,6 +78,25 @@ def is_design(arms: list[Arm]) -> bool:
     table = _levels(arms)
     return len(table.columns) >= LEAST_FACTORS and all(
         _balanced(table, a, b) for a, b in combinations(table.columns, 2)
+    )
+
+
+def is_saturated(arms: list[Arm]) -> bool:
+    """Whether a balanced design of two-level factors has one run more than factors, and no spare.
+
+    Each main effect then stands for interactions of two other factors as well (resolution III;
+    Plackett and Burman 1946, doi:10.1093/biomet/33.4.305).
+    """
+    table = _levels(arms)
+    return bool((table.nunique() == 2).all()) and len(table) == len(table.columns) + 1
+
+
+def _saturation(group: str, arms: list[Arm]) -> str:
+    factors = len(_levels(arms).columns)
+    return (
+        f"The design {group.replace('-', ' ')} is saturated, {w.plural(len(arms), 'arm')} for "
+        f"{factors} factors of two levels: each main effect is confounded with interactions of two "
+        "other factors, and is that of its factor alone only where there are none."
     )
 
 

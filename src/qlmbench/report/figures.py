@@ -99,7 +99,7 @@ def _by_modes(results: Results, arms: pd.DataFrame, metric: str) -> Plot | None:
         return None
     reference = arms[arms["reference"]]["mean"]
     level = float(reference.iloc[0]) if len(reference) else None
-    key = "Line: 95 % interval of the mean; dashed: the best baseline"
+    key = "Line: 95 % interval of the mean; dashed: the reference"
     key += "; hollow diamond: quoted." if frame["quoted"].notna().any() else "."
     return Plot(
         "modes",

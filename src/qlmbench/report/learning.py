@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pandas as pd
 
-from qlmbench.report import plots
+from qlmbench.report import plots, unpacked
 from qlmbench.report import wording as w
 from qlmbench.report.choice import telling_arms
 from qlmbench.report.load import Results, RunResults
@@ -14,6 +15,9 @@ from qlmbench.report.render import Table
 from qlmbench.report.shown import Plot, Spanning
 from qlmbench.report.tables import main_metric
 from qlmbench.spec import ArmKind
+
+MOST_OVERLAP = 0.5
+"""Largest share of the dataset in a training set for which repetitions count as independent."""
 
 
 def learning_curves(run: RunResults, arms: dict[str, pd.DataFrame]) -> list[Spanning]:
@@ -49,13 +53,43 @@ def n_train(results: Results) -> int:
     return sizes[len(sizes) // 2] if sizes else 0
 
 
+def overlap_factor(results: Results, n: int) -> float:
+    """Return by how much intervals of means over repetitions are too narrow.
+
+    Repetitions that train on more than half of the dataset share most of their training rows, so
+    that their scores are correlated: the standard error grows by ``sqrt(1 + n n_test / n_train)``
+    (Nadeau and Bengio 2003, doi:10.1023/A:1024068626366).
+
+    Parameters
+    ----------
+    results : Results
+        One setting of a run.
+    n : int
+        Number of repetitions behind the mean.
+
+    Returns
+    -------
+    float
+        One where the training sets overlap less, or where the size of the dataset is not known.
+    """
+    drawn = [(r, split) for r, split in sorted(results.splits.items()) if split.test_rows]
+    if not drawn:
+        return 1.0
+    repetition, split = drawn[0]
+    where = results.where(repetition)
+    if split.n_train <= MOST_OVERLAP * unpacked.total(split.test_rows, where):
+        return 1.0
+    return math.sqrt(1 + n * unpacked.count(split.test, where) / split.n_train)
+
+
 def learning_frame(points: list[Results], arms: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Put settings below one another, by number of training rows.
 
     Returns
     -------
     DataFrame
-        setting, n_train, arm, label, kind, n, mean, low, high, validation.
+        setting, n_train, arm, label, kind, n, mean, low, high (widened where training sets
+        overlap), validation, widened (by which factor).
     """
     columns = ["arm", "label", "kind", "n", "mean", "low", "high", "validation"]
     frames = []
@@ -64,6 +98,9 @@ def learning_frame(points: list[Results], arms: dict[str, pd.DataFrame]) -> pd.D
             frame = arms[results.setting][columns].copy()
             frame.insert(0, "setting", results.setting)
             frame.insert(1, "n_train", n_train(results))
+            frame["widened"] = [overlap_factor(results, n) for n in frame["n"]]
+            for end in ("low", "high"):
+                frame[end] = frame["mean"] + frame["widened"] * (frame[end] - frame["mean"])
             frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
@@ -82,7 +119,7 @@ def _curve(word: str, title: str, points: list[Results], frame: pd.DataFrame) ->
         sentence=_sentence(shown, chosen, metric),
         key=(
             "Line: mean over the repetitions; bar: its 95 % interval. A few arms, chosen on "
-            "validation at the largest size; the table below has all."
+            "validation at the largest size; the table below has all." + _widened(frame)
         ),
         draw=lambda: plots.learning_curves(shown, chosen, metric),
     )
@@ -106,13 +143,26 @@ def learning_table(frame: pd.DataFrame, name: str, metric: str) -> Table:
     wide.columns = ["arm", "kind", *(w.count(float(size)) for size in wide.columns[2:])]
     caption = (
         f"Mean {w.metric_title(metric)}{', %,' if w.is_share(metric) else ''} with its 95 % "
-        "interval, by number of training rows. A dash: not run at that size."
+        "interval, by number of training rows. A dash: not run at that size." + _widened(frame)
     )
     return Table(name, caption, frame, wide, ("arm", "kind"))
 
 
+def _widened(frame: pd.DataFrame) -> str:
+    """Say which intervals are widened, and why."""
+    sizes = sorted(frame.loc[frame["widened"] > 1, "n_train"].unique())
+    if not sizes:
+        return ""
+    listed = w.listed([w.count(float(size)) for size in sizes])
+    return (
+        f" At {listed} rows the training sets of the repetitions share most of the dataset, so "
+        "that the scores are correlated: intervals there are widened after Nadeau and Bengio "
+        "(2003), those on the page of the setting are not."
+    )
+
+
 def _sentence(shown: pd.DataFrame, chosen: list[str], metric: str) -> str:
-    """Say what more rows do for the paper's arm and for the best baseline."""
+    """Say what more rows do for the paper's arm and for the reference."""
     sizes = sorted(shown["n_train"].unique())
     parts = []
     for arm in chosen:

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlmbench.errors import UserError
-from qlmbench.packing import unpack_classes, unpack_rows
 from qlmbench.plan import make_trials
 from qlmbench.records import Record, RunInfo, SplitLabels
+from qlmbench.report import unpacked
 from qlmbench.report.frames import conditions_frame, curves_frame, records_frame, tuning_frame
 from qlmbench.report.wording import plural
 from qlmbench.seeding import seed_for
@@ -80,8 +80,16 @@ class Results:
     @cached_property
     def n_classes(self) -> int:
         """Number of classes among the true labels of the test rows; 0 where there are none."""
-        found = [unpack_classes(split.test) for split in self.splits.values() if split.test]
+        found = [self.labels(r) for r, split in self.splits.items() if split.test]
         return max((int(labels.max()) + 1 for labels in found), default=0)
+
+    def where(self, repetition: int) -> str:
+        """Name a repetition in a message."""
+        return f"{self.study.name}, run {self.run}, {self.setting}, repetition {repetition}"
+
+    def labels(self, repetition: int) -> NDArray[np.int64]:
+        """Return the true labels of the test rows of a repetition."""
+        return unpacked.classes(self.splits[repetition].test, self.where(repetition))
 
     @property
     def arms(self) -> list[Arm]:
@@ -112,13 +120,21 @@ class Results:
             self._values[arm, metric] = self.of(arm)[metric].dropna().astype(float)
         return self._values[arm, metric]
 
+    def same_rows(self, other: Results) -> list[int]:
+        """List the repetitions that drew the same rows, of every role, in another setting."""
+        return [
+            r
+            for r in sorted(self.splits.keys() & other.splits.keys())
+            if self.splits[r].digest == other.splits[r].digest
+        ]
+
     def seed(self, arm: str, versus: str, metric: str) -> int:
         """Return the bootstrap's seed of a comparison: the same wherever it is shown."""
         return seed_for("bootstrap", study=self.study.name, arm=arm, versus=versus, metric=metric)
 
     def test_rows(self, repetition: int) -> NDArray[np.int64]:
         """Return which rows of the dataset a repetition was scored on."""
-        return unpack_rows(self.splits[repetition].test_rows)
+        return unpacked.rows(self.splits[repetition].test_rows, self.where(repetition))
 
 
 @dataclass(frozen=True)
@@ -351,13 +367,18 @@ def _correct(
 ) -> dict[str, dict[int, NDArray[np.bool_]]]:
     """Compare the stored predictions with the true labels of their repetition."""
     predictions = store.predictions()
-    truth = {r: unpack_classes(split.test) for r, split in splits.items() if split.test}
+    truth = {
+        r: unpacked.classes(split.test, f"{store.folder}, repetition {r}")
+        for r, split in splits.items()
+        if split.test
+    }
     correct: dict[str, dict[int, NDArray[np.bool_]]] = {}
     for record in records:
         stored = predictions.get(record.id)
         if stored is None or not stored.test or record.repetition not in truth:
             continue
-        predicted = unpack_classes(stored.test)
+        where = f"{store.folder}, {record.arm}, repetition {record.repetition}"
+        predicted = unpacked.classes(stored.test, where)
         if len(predicted) == len(truth[record.repetition]):
             right = predicted == truth[record.repetition]
             correct.setdefault(record.arm, {})[record.repetition] = right

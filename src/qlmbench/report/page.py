@@ -24,7 +24,7 @@ from qlmbench.report.details import deviations_table
 from qlmbench.report.load import RunResults
 from qlmbench.report.regimes import REGIMES
 from qlmbench.report.runs import runs_table
-from qlmbench.report.sections import RunSection, download_rows, figure
+from qlmbench.report.sections import RunSection, download_rows, figure, merged
 from qlmbench.report.sentences import verdicts_sentence
 from qlmbench.spec import Paper, Study
 
@@ -146,8 +146,7 @@ class StudyPage:
     def attachments(self) -> dict[str, str]:
         """Return figures and downloads by path from the page's base; drawn once."""
         if not self._attachments:
-            for section in self.runs:
-                self._attachments.update(section.attachments())
+            self._attachments.update(merged(section.attachments() for section in self.runs))
         return self._attachments
 
 

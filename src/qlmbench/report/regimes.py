@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from itertools import product
 from typing import Any
@@ -14,10 +13,11 @@ from qlmbench.report import wording as w
 from qlmbench.report.load import Results, RunResults
 from qlmbench.report.render import Table
 from qlmbench.report.shown import Plot, Spanning
-from qlmbench.report.tables import best_baseline, ends, higher_is_better, main_metric
+from qlmbench.report.tables import best_arm, ends, main_metric, mean_difference, reference_arm
 from qlmbench.spec import Arm, ArmKind
-from qlmbench.stats import mean_interval
+from qlmbench.stats import MeanEstimate, mean_interval
 
+PAPERS = (ArmKind.PAPER, ArmKind.AS_PUBLISHED)
 REGIMES = "regimes"
 """What the names of figures and tables of regimes begin with."""
 
@@ -99,13 +99,8 @@ _ENDS = {"": "mean", "_low": "low", "_high": "high"}
 
 def _pairs(frozen: Results, tuned: Results, arm: str, metric: str) -> pd.Series[float]:
     """Return tuned minus frozen by repetition, where both had the same rows."""
-    same = [
-        r
-        for r in frozen.splits.keys() & tuned.splits.keys()
-        if frozen.splits[r].digest == tuned.splits[r].digest
-    ]
     difference = tuned.values(arm, metric) - frozen.values(arm, metric)
-    return difference[difference.index.isin(same)].dropna()
+    return difference[difference.index.isin(frozen.same_rows(tuned))].dropna()
 
 
 def _pair(frozen: Results, tuned: Results, frame: pd.DataFrame) -> Spanning:
@@ -158,44 +153,62 @@ def _cell(metric: str, row: dict[Hashable, Any], regime: str) -> str:
 
 
 def regimes_sentence(frozen: Results, tuned: Results, frame: pd.DataFrame, metric: str) -> str:
-    """Say whether the regime or the head makes the bigger difference."""
-    baseline = best_baseline(frozen, metric)
-    rows = {row["arm"]: row for row in frame.to_dict("records")}
-    if baseline is None or baseline.name not in rows:
+    """Say what tuning gives the reference, and what the paper's arm has over it in each regime."""
+    rows = {str(row["arm"]): row for row in frame.to_dict("records")}
+    reference = reference_arm(frozen, metric)
+    if reference is None or reference.name not in rows:
         mean = float(frame["difference"].mean())
         return f"Tuning the encoder moves the mean arm by {w.difference_with_unit(metric, mean)}."
-    own = rows[baseline.name]
-    regime = float(own["difference"])
+    own = rows[reference.name]
+    gain = float(own["difference"])
     text = (
-        f"Tuning the encoder moves the best baseline, {baseline.title}, by "
-        f"{w.difference_with_unit(metric, regime)}"
+        f"Tuning the encoder moves the reference, {reference.title.rstrip('.')}, by "
+        f"{_with_interval(metric, gain, own['low'], own['high'])}"
     )
-    head = _largest_gain([frozen, tuned], metric)
-    if head is None:
+    subject = _subject(frozen, tuned, metric, set(rows))
+    if subject is None:
         return f"{text}."
-    gain, arm, where = head
-    text += (
-        f"; the largest mean gain of any head over the best baseline within a regime is "
-        f"{w.difference_with_unit(metric, gain)} ({arm.title}, {where} encoder)"
-    )
-    bigger = "head" if gain > abs(regime) else "regime"
-    return f"{text}: the {bigger} makes the bigger difference."
+    leads, clauses = [], []
+    for results in (frozen, tuned):
+        there = reference_arm(results, metric) or reference
+        lead = mean_difference(results, subject.name, there.name, metric)
+        leads.append(abs(lead.mean))
+        clauses.append(_clause(results, lead, "" if there == reference else there.title, metric))
+    text += f". {subject.title.rstrip('.')} minus the reference is {' and '.join(clauses)}. "
+    return f"{text}{_comparison(abs(gain), max(leads))}"
 
 
-def _largest_gain(settings: list[Results], metric: str) -> tuple[float, Arm, str] | None:
-    """Return the largest mean lead of a head that is no baseline over the best baseline."""
-    sign = 1.0 if higher_is_better(metric) else -1.0
-    best: tuple[float, Arm, str] | None = None
-    for results in settings:
-        baseline = best_baseline(results, metric)
-        if baseline is None:
-            continue
-        for arm in results.arms:
-            if arm.kind is ArmKind.BASELINE or arm.shuffle_labels:
-                continue
-            lead = results.values(arm.name, metric) - results.values(baseline.name, metric)
-            gain = sign * float(lead.mean())
-            if math.isfinite(gain) and (best is None or gain > best[0]):
-                tuning = results.protocol.encoder_tuning
-                best = gain, arm, "tuned" if tuning else "frozen"
-    return best
+def _subject(frozen: Results, tuned: Results, metric: str, having: set[str]) -> Arm | None:
+    """Choose the arm that the regimes are compared by: never on test, and never a control.
+
+    It is that of a headline claim about one of the two settings, else the paper's arm that is best
+    on validation with the frozen encoder.
+    """
+    for results in (frozen, tuned):
+        for claim in results.study.claims:
+            arm = results.study.arm(claim.arm)
+            meant = claim.headline and results.is_meant_by(claim.setting)
+            if meant and arm.name in having and arm.kind in PAPERS:
+                return arm
+    papers = [a for a in frozen.arms if a.kind is ArmKind.PAPER and a.name in having]
+    return best_arm(frozen, papers, metric)
+
+
+def _clause(results: Results, lead: MeanEstimate, other: str, metric: str) -> str:
+    """Write the lead in one regime; ``other`` names a reference that differs from the first one."""
+    regime = "tuned" if results.protocol.encoder_tuning else "frozen"
+    text = f"{_with_interval(metric, lead.mean, *ends(lead))} with the {regime} encoder"
+    return f"{text}, where the reference is {other}," if other else text
+
+
+def _with_interval(metric: str, mean: float, low: float, high: float) -> str:
+    interval = w.interval(metric, low, high, signed=True)
+    return w.joined(w.difference_with_unit(metric, mean), interval)
+
+
+def _comparison(gain: float, lead: float) -> str:
+    """Say which mean is the larger one in size, and nothing beyond that."""
+    if gain == lead:
+        return "Both means are of one size."
+    larger, smaller = ("tuning", "the arm") if gain > lead else ("the arm", "tuning")
+    return f"The mean difference that {larger} makes is larger in size than that of {smaller}."

@@ -10,7 +10,7 @@ from qlmbench.report.blocks import Flavour, GitHub, Myst
 from qlmbench.report.load import has_records, load_runs
 from qlmbench.report.overview import BEGIN, overview_blocks, put_between_markers, readme_table
 from qlmbench.report.page import StudyPage
-from qlmbench.report.sections import RunSection
+from qlmbench.report.sections import RunSection, merged
 from qlmbench.report.settings_page import setting_blocks
 from qlmbench.report.site import build_site
 from qlmbench.report.write import MARK, differing, write_changed
@@ -91,10 +91,10 @@ def with_notebook_link(text: str, study: Study, folder: str) -> str:
 def _setting_files(page: StudyPage, flavour: Flavour, home: str) -> dict[str, str]:
     """Write the page of every setting of every run, by file name."""
     sections = [section for run in page.runs for section in run.settings]
-    return {
-        section.page: flavour.write(setting_blocks(section, home, page.results_folder))
+    return merged(
+        {section.page: flavour.write(setting_blocks(section, home, page.results_folder))}
         for section in sections
-    }
+    )
 
 
 def overview_file(pages: list[StudyPage]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from qlmbench.packing import count_classes
+from qlmbench.report import unpacked
 from qlmbench.report import wording as w
 from qlmbench.report.load import Results
 from qlmbench.report.render import Table
@@ -56,8 +56,8 @@ def _row(results: Results, link: str | None) -> dict[str, str]:
 
 def _rows(results: Results, role: str, selection: Selection) -> str:
     sizes = {
-        split.n_train if role == "train" else count_classes(getattr(split, role))
-        for split in results.splits.values()
+        split.n_train if role == "train" else unpacked.count(getattr(split, role), results.where(r))
+        for r, split in results.splits.items()
     }
     drawn = describe_selection(selection)
     if not sizes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from qlmbench.errors import UserError
 from qlmbench.report.blocks import FigureBlock
 from qlmbench.report.claims import Judged, claims_table, judge_claims
 from qlmbench.report.conditions import conditions_plots, conditions_table
@@ -104,10 +106,29 @@ class RunSection:
 
     def attachments(self) -> dict[str, str]:
         """Draw all figures and write all tables: text by path from the study's folder."""
-        files = _files(self.run.run, self.plots, self.downloads)
-        for section in self.settings:
-            files |= _files(section.results.stem, section.plots, section.downloads)
-        return files
+        own = _files(self.run.run, self.plots, self.downloads)
+        settings = [_files(s.results.stem, s.plots, s.downloads) for s in self.settings]
+        return merged([own, *settings])
+
+
+def merged(parts: Iterable[dict[str, str]]) -> dict[str, str]:
+    """Put files together, text by path.
+
+    Raises
+    ------
+    UserError
+        If two of them would be one: run ``a`` with setting ``b-c``, and run ``a-b`` with ``c``.
+    """
+    files: dict[str, str] = {}
+    for part in parts:
+        twice = files.keys() & part.keys()
+        if twice:
+            raise UserError(
+                f"two settings of two runs would both be written to {min(twice)}",
+                do="rename the folder of one of the runs, keeping the profile's name in front",
+            )
+        files |= part
+    return files
 
 
 def formats(table: Table) -> list[str]:

@@ -23,6 +23,7 @@ from qlmbench.report.details import (
 )
 from qlmbench.report.effects import effects_sentence
 from qlmbench.report.load import Results
+from qlmbench.report.protocol import protocol_table
 from qlmbench.report.runs import runs_table
 from qlmbench.report.sections import SettingSection, download_rows, figure
 from qlmbench.report.tables import main_metric, quoted_table
@@ -60,6 +61,7 @@ def setting_blocks(section: SettingSection, home: str, results_folder: str) -> l
         *blocks,
         Contents(titles),
         TableBlock(runs_table([results], {})),
+        TableBlock(protocol_table(results)),
         *body,
         Heading(2, "Run it yourself"),
         Code(_commands(results, results_folder)),

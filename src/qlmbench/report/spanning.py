@@ -6,15 +6,48 @@ rows, of which one tunes the encoder, are two regimes.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from qlmbench.report import plots
 from qlmbench.report import sentences as say
-from qlmbench.report.claims import Judged, forest_frame
+from qlmbench.report.claims import Judged, settings_of
 from qlmbench.report.learning import learning_curves
 from qlmbench.report.load import RunResults
 from qlmbench.report.regimes import regimes
 from qlmbench.report.shown import Plot, Spanning
+from qlmbench.spec import Direction
+
+
+def forest_frame(run: RunResults, judged: list[Judged]) -> pd.DataFrame:
+    """Lay out the claims about differences for a forest plot, one row a claim.
+
+    Returns
+    -------
+    DataFrame
+        statement, setting, metric, effect, low, high, rows_low, rows_high, margin, published,
+        verdict, n, equal.
+    """
+    rows = [
+        {
+            "statement": j.claim.statement,
+            "setting": settings_of(run, j.claim),
+            "metric": j.claim.metric,
+            "effect": j.verdict.effect,
+            "low": j.verdict.interval.low if j.verdict.interval else np.nan,
+            "high": j.verdict.interval.high if j.verdict.interval else np.nan,
+            "rows_low": j.rows.interval.low if j.rows and j.rows.interval else np.nan,
+            "rows_high": j.rows.interval.high if j.rows and j.rows.interval else np.nan,
+            "margin": j.claim.margin,
+            "published": np.nan if j.claim.published is None else j.claim.published,
+            "verdict": j.verdict.verdict.value,
+            "n": j.verdict.n,
+            "equal": j.claim.direction is Direction.EQUAL,
+        }
+        for j in judged
+        if j.claim.versus is not None
+    ]
+    return pd.DataFrame(rows)
 
 
 def forest(run: RunResults, judged: list[Judged]) -> Plot | None:

@@ -71,6 +71,32 @@ def best_baseline(results: Results, metric: str) -> Arm | None:
     return best_arm(results, arms, metric)
 
 
+def declared_reference(results: Results, metric: str) -> Arm | None:
+    """Return the arm that the study names as its reference; None without scores of it here."""
+    name = results.study.reference
+    return results.study.arm(name) if name and len(results.values(name, metric)) else None
+
+
+def reference_arm(results: Results, metric: str) -> Arm | None:
+    """Return the arm that differences are taken to: the study's, else the best baseline.
+
+    A baseline that is chosen on validation is chosen by a score that early stopping and tuning
+    flatter, so that a study does better to name one.
+    """
+    return declared_reference(results, metric) or best_baseline(results, metric)
+
+
+def validation_minus_test(results: Results, arm: str, metric: str) -> float:
+    """Return by how much an arm's validation score is above its test score, in the mean.
+
+    NaN where the metric has no validation counterpart. Paired by repetition.
+    """
+    counterpart = metric.replace("test_", "validation_")
+    if counterpart == metric:
+        return math.nan
+    return float((results.values(arm, counterpart) - results.values(arm, metric)).mean())
+
+
 def mean_difference(results: Results, arm: str, versus: str, metric: str) -> MeanEstimate:
     """Return the mean paired difference of two arms over the repetitions that both have."""
     a, b = results.values(arm, metric), results.values(versus, metric)
@@ -99,11 +125,10 @@ def comparison_frame(results: Results, metric: str) -> pd.DataFrame:
     -------
     DataFrame
         arm, label, kind, group, n, mean, sd, low, high (95 % interval of the mean), macro_f1,
-        validation,
-        parameters_*, seconds, difference, difference_low, difference_high (to the best classical
-        arm), reference (whether the arm is that one).
+        validation, validation_minus_test, parameters_*, seconds, difference, difference_low,
+        difference_high (to the reference), reference (whether the arm is that one).
     """
-    reference = best_baseline(results, metric)
+    reference = reference_arm(results, metric)
     rows = [_comparison_row(results, arm, metric, reference) for arm in results.arms]
     return pd.DataFrame([row for row in rows if row["n"]])
 
@@ -127,6 +152,7 @@ def _comparison_row(
         "high": high,
         "macro_f1": _mean(results, arm, MACRO_F1),
         "validation": _mean(results, arm, validation_metric(results, metric)),
+        "validation_minus_test": validation_minus_test(results, arm.name, metric),
     }
     for count in ("classical", "quantum", "total", "effective", "dead"):
         row[f"parameters_{count}"] = _mean(results, arm, f"parameters_{count}")
@@ -146,7 +172,7 @@ def _mean(results: Results, arm: Arm, column: str | None) -> float:
 
 
 def comparison_table(results: Results) -> Table:
-    """Tabulate every arm beside the best baseline.
+    """Tabulate every arm beside the reference.
 
     The metric is that of the headline claim.
     """
@@ -165,7 +191,7 @@ def comparison_table(results: Results) -> Table:
             "parameters": [w.count(v) for v in data.get("parameters_total", [])],
             "effective": [w.count(v) for v in data.get("parameters_effective", [])],
             "time": [w.seconds(v) for v in data.get("seconds", [])],
-            w.joined("to the best baseline,", unit).rstrip(","): _differences(data, metric),
+            w.joined("to the reference,", unit).rstrip(","): _differences(data, metric),
         }
     )
     if results.n_classes < 3 or metric != DEFAULT_METRIC:  # two classes: it says the same again
@@ -214,19 +240,37 @@ def _comparison_caption(
     text = f"Mean {w.metric_title(metric)} over the repetitions, with its 95 % interval. "
     references = data[data["reference"]] if len(data) else data
     if len(references):
+        label = references["label"].iloc[0]
         text += (
-            f"The reference, {references['label'].iloc[0]}, is the baseline with the best "
-            f"mean {w.metric_title(validation or '')}; the test rows had no part in that choice. "
+            f"The reference, {label.rstrip('.')}, {_how_chosen(results, metric, validation)}. "
             "Differences to it are paired by repetition and not corrected for their number. "
         )
     else:
         text += "No baseline has a validation score here, so there is no reference. "
+    if validation is not None:
+        text += (
+            "Validation scores of heads with early stopping or tuning are optimistic: each is the "
+            "best of many on the same rows. "
+        )
     return text + (
         "Parameters: all that are trained; effective: the classical ones that an "
         "output depends on, plus the rank of the Jacobian of a circuit's outputs to its angles. "
         "Time: fitting, tuning and scoring of one repetition, divided among repetitions that were "
         "trained together."
     )
+
+
+def _how_chosen(results: Results, metric: str, validation: str | None) -> str:
+    """Say how the reference came about."""
+    if declared_reference(results, metric) is not None:
+        return "is the one that the study declares"
+    text = (
+        f"is the best baseline, chosen by its mean {w.metric_title(validation or '')}; the test "
+        "rows had no part in that choice"
+    )
+    if name := results.study.reference:
+        text += f"; {results.study.arm(name).title}, which the study declares, has no records here"
+    return text.rstrip(".")
 
 
 def sized(arms: pd.DataFrame) -> pd.Series[bool]:

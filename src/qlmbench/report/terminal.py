@@ -14,12 +14,12 @@ from qlmbench.report.render import TERMINAL_WIDTH, Table, to_text
 from qlmbench.report.sentences import verdicts_sentence
 from qlmbench.report.tables import (
     best_arm,
-    best_baseline,
     comparison_table,
     ends,
     for_terminal,
     main_metric,
     mean_difference,
+    reference_arm,
 )
 from qlmbench.spec import Arm, ArmKind, Study
 
@@ -29,7 +29,7 @@ def terminal_summary(
 ) -> str:
     """Write the comparison and the verdicts of a run for the terminal.
 
-    One setting is shown arm by arm, several with their best baseline and best arm of the paper.
+    One setting is shown arm by arm, several with their reference and best arm of the paper.
 
     Parameters
     ----------
@@ -69,21 +69,19 @@ def _setting_lines(results: Results, width: int) -> list[str]:
 
 
 def settings_table(shown: Sequence[Results]) -> Table:
-    """Tabulate settings: the best baseline beside the best arm of the paper, on validation."""
+    """Tabulate settings: the reference beside the best arm of the paper, on validation."""
     frame = pd.DataFrame([_settings_row(results) for results in shown])
-    return Table(
-        "settings", "", frame, frame, ("setting", "best baseline", "best arm of the paper")
-    )
+    return Table("settings", "", frame, frame, ("setting", "reference", "best arm of the paper"))
 
 
 def _settings_row(results: Results) -> dict[str, str]:
     metric = main_metric(results)
-    baseline = best_baseline(results, metric)
+    reference = reference_arm(results, metric)
     papers = [arm for arm in results.arms if arm.kind is ArmKind.PAPER]
     paper = best_arm(results, papers, metric)
     difference = w.NOTHING
-    if baseline is not None and paper is not None:
-        estimate = mean_difference(results, paper.name, baseline.name, metric)
+    if reference is not None and paper is not None:
+        estimate = mean_difference(results, paper.name, reference.name, metric)
         low, high = ends(estimate)
         difference = w.joined(
             w.difference(metric, estimate.mean), w.interval(metric, low, high, signed=True)
@@ -91,7 +89,7 @@ def _settings_row(results: Results) -> dict[str, str]:
     return {
         "setting": results.setting,
         "n": w.count(results.records["repetition"].nunique() if len(results.records) else 0),
-        "best baseline": _with_mean(results, baseline, metric),
+        "reference": _with_mean(results, reference, metric),
         "best arm of the paper": _with_mean(results, paper, metric),
         "difference": difference,
     }

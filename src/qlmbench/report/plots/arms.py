@@ -189,7 +189,7 @@ def _reference_line(axes: Any, arms: pd.DataFrame, k: float) -> None:
     for row in arms[arms["reference"]].to_dict("records"):
         axes.axvline(k * row["mean"], color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
         axes.annotate(
-            f"best baseline: {row['label']}",
+            f"reference: {row['label']}",
             (k * row["mean"], 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(0, 3),

@@ -24,7 +24,7 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
     Parameters
     ----------
     claims : DataFrame
-        One row a claim, as `qlmbench.report.claims.forest_frame` gives it.
+        One row a claim, as `qlmbench.report.spanning.forest_frame` gives it.
 
     Returns
     -------

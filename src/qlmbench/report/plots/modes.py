@@ -27,7 +27,7 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
         One row an arm: group, n_modes, n_photons, mean, low, high, and quoted (NaN where nothing
         was published).
     reference : float or None
-        Mean of the best baseline arm, drawn across.
+        Mean of the reference, drawn across.
     metric : str
         The metric.
 
@@ -62,7 +62,7 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
     if reference is not None:
         first = min(arms["n_modes"])
         panels[0].annotate(
-            "best baseline",
+            "reference",
             (first, k * reference),
             xytext=(-4, 3),
             textcoords="offset points",

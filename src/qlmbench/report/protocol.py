@@ -1,0 +1,66 @@
+"""How a setting was run, beyond its rows: arguments of the models, the encoder, the search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from qlmbench.report import wording as w
+from qlmbench.report.load import Results
+from qlmbench.report.render import Table
+from qlmbench.spec import EncoderTuning, Protocol, Value
+
+
+def protocol_table(results: Results) -> Table:
+    """Tabulate what a setting asks of models, encoder and search.
+
+    Parameters
+    ----------
+    results : Results
+        One setting of a run.
+
+    Returns
+    -------
+    Table
+        The encoder and the search always; overrides, grids and conditions where there are some.
+    """
+    protocol = results.protocol
+    rows = {
+        "encoder": _encoder(protocol.encoder_tuning),
+        "arguments set on every model that has them": _named(protocol.overrides),
+        "search on validation": _search(protocol),
+        "scored under other conditions": _named(protocol.evaluate),
+    }
+    shown = pd.DataFrame(
+        [{"what": what, "how": how} for what, how in rows.items() if how], columns=["what", "how"]
+    )
+    caption = (
+        "How this setting was run, as the study declares it now. What it does not change is each "
+        "arm's own."
+    )
+    return Table("protocol", caption, shown, shown, ("what", "how"))
+
+
+def _encoder(tuning: EncoderTuning | None) -> str:
+    if tuning is None:
+        return "frozen"
+    given = {key: value for key, value in tuning.model_dump().items() if value is not None}
+    return f"tuned on the training rows of each repetition: {_named(given)}"
+
+
+def _search(protocol: Protocol) -> str:
+    if not protocol.tune:
+        return "none: a tuned argument keeps the first of its values"
+    if not protocol.grid:
+        return "each arm's own grid, where it has one"
+    return f"in place of the arms' own values: {_named(protocol.grid)}"
+
+
+def _named(values: Mapping[str, Value]) -> str:
+    """Write arguments with their values as the model knows them: ``lr 0.01; epochs 10``."""
+    return "; ".join(f"{key} {_written(value)}" for key, value in values.items())
+
+
+def _written(value: Value) -> str:
+    return ", ".join(map(w.number, value)) if isinstance(value, list) else w.number(value)
