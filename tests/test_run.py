@@ -17,8 +17,9 @@ from qlmbench.experiment import choose, configurations
 from qlmbench.packing import count_classes, unpack_classes, unpack_rows
 from qlmbench.plan import Plan, make_plans
 from qlmbench.registry import get_study
-from qlmbench.run import missing_trials, prepare, run_plan
+from qlmbench.run import jobs_of, longest_first, missing_trials, prepare, run_plan
 from qlmbench.store import Store
+from qlmbench.timing import seconds_by_arm
 
 STUDY = """
 name = "{name}"
@@ -323,3 +324,16 @@ def test_a_trained_model_is_also_scored_under_the_conditions_that_it_knows(
             ("indistinguishability", 0.0),
         ]
         assert all(0 <= c.metrics["test_accuracy"] <= 1 for c in row.rows)
+
+
+def test_jobs_that_take_long_start_first_and_new_ones_before_them(plan: Plan) -> None:
+    seconds = {"logreg": 1.0, "shuffled": 3.0, "diverges": 2.0}
+    order = [trials[0].arm for trials in longest_first(jobs_of(plan.trials), seconds)]
+    assert order == ["mlp", "shuffled", "diverges", "logreg"]
+
+
+def test_the_time_of_an_arm_is_that_of_its_records(plan: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    run(dataclasses.replace(plan, trials=plan.trials[:3]), store)
+    expected = sum(record.seconds for record in store.records()) / 3
+    assert seconds_by_arm(plan, store) == pytest.approx({"logreg": expected})

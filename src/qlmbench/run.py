@@ -16,6 +16,7 @@ from qlmbench.records import Outcome, SplitLabels
 from qlmbench.seeding import seed_for
 from qlmbench.spec import OverwritePolicy
 from qlmbench.store import Store
+from qlmbench.timing import seconds_by_arm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +118,8 @@ def run_plan(
         try:
             store.save_info(plan.info)
             try:
-                for outcome in _outcomes(todo, data, store, jobs, say):
+                work = longest_first(jobs_of(todo), seconds_by_arm(plan, store))
+                for outcome in _outcomes(work, data, store, jobs, say):
                     summary.finished += outcome.record.status == "ok"
                     summary.failed += outcome.record.status == "failed"
             finally:
@@ -132,11 +134,10 @@ def run_plan(
 
 
 def _outcomes(
-    todo: list[Trial], data: Data, store: Store, jobs: int, say: Say
+    work: list[list[Trial]], data: Data, store: Store, jobs: int, say: Say
 ) -> Iterator[Outcome]:
     """Run the jobs, in this process or in several, and yield outcomes that are already saved."""
-    work = _jobs(todo)
-    progress = _Progress(len(todo), say)
+    progress = _Progress(sum(len(trials) for trials in work), say)
     if jobs == 1 or len(work) == 1:
         results: Iterator[list[Outcome]] = (_work(trials, data, store) for trials in work)
     else:
@@ -158,12 +159,21 @@ def _work(trials: Sequence[Trial], data: Data, store: Store) -> list[Outcome]:
     return outcomes
 
 
-def _jobs(todo: Sequence[Trial]) -> list[list[Trial]]:
+def jobs_of(todo: Sequence[Trial]) -> list[list[Trial]]:
     """Group trials that differ in their repetition alone."""
     groups: dict[str, list[Trial]] = defaultdict(list)
     for trial in todo:
         groups[trial.job].append(trial)
     return list(groups.values())
+
+
+def longest_first(work: list[list[Trial]], seconds: dict[str, float]) -> list[list[Trial]]:
+    """Put the jobs first that took long when last run, and unknown ones before them.
+
+    A long job that starts last leaves all processes but one without work. No record depends on
+    the order.
+    """
+    return sorted(work, key=lambda trials: -seconds.get(trials[0].arm, math.inf) * len(trials))
 
 
 def prepare(plan: Plan, repetitions: Sequence[int], say: Say, jobs: int = 1) -> Data:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
 from qlmbench.errors import UserError
 from qlmbench.plan import Plan
 from qlmbench.records import Record
-from qlmbench.registry import study_folder
 from qlmbench.store import Store
+from qlmbench.timing import seconds_by_arm
 
 
 def plan_lines(plans: Sequence[tuple[Plan, Store]]) -> list[str]:
@@ -35,7 +33,7 @@ def plan_lines(plans: Sequence[tuple[Plan, Store]]) -> list[str]:
 def _setting_lines(plan: Plan, store: Store) -> tuple[list[str], float, int]:
     """Describe one setting: lines, expected seconds, trials whose time is not known."""
     done = store.finished()
-    seconds = _seconds_by_arm(plan, store)
+    seconds = seconds_by_arm(plan, store)
     tuned = ", tuned" if plan.protocol.encoder_tuning else ""
     lines = [
         f"{plan.study.name}, profile {plan.info.profile}, setting {plan.info.setting}: "
@@ -55,15 +53,6 @@ def _setting_lines(plan: Plan, store: Store) -> tuple[list[str], float, int]:
             time = "not known"
         lines.append(f"{arm.name:<34} {len(trials):>7} {len(trials) - left:>6} {time:>12}")
     return lines, total, unknown
-
-
-def _seconds_by_arm(plan: Plan, store: Store) -> dict[str, float]:
-    committed = study_folder(plan.study.name).parents[1] / "results" / plan.folder
-    by_arm: dict[str, list[float]] = defaultdict(list)
-    for records in (store.records(), Store(committed).records()):
-        for record in records:
-            by_arm[record.arm].append(record.seconds)
-    return {arm: mean(values) for arm, values in by_arm.items()}
 
 
 def status_lines(results: Path, study: str | None) -> tuple[list[str], list[str]]:
