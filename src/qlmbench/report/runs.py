@@ -72,10 +72,10 @@ def describe_selection(selection: Selection) -> str:
     if selection.per_class is not None:
         text = f"{selection.per_class} a class"
     elif selection.count is not None:
-        balanced = ", balanced" if selection.balanced else ""
-        text = f"{w.count(selection.count)} drawn{balanced}"
+        text = f"{w.count(selection.count)} drawn"
     elif selection.rows is not None:
         text = f"rows {selection.rows[0]} to {selection.rows[1] - 1}"
     else:
         text = "all others"
-    return f"{text} of {selection.part}" if selection.part != "all" else f"{text} of all parts"
+    part = "all parts" if selection.part == "all" else selection.part
+    return f"{text} of {part}" + (", classes balanced" if selection.balanced else "")
