@@ -11,7 +11,7 @@ MOST = 5
 
 
 def telling_arms(results: Results, metric: str, having: set[str], most: int = MOST) -> list[Arm]:
-    """Choose a few arms: the paper's, the reference, then the best one or two of other kinds.
+    """Choose a few arms: those of the main claims, the reference, the best of other kinds.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ def telling_arms(results: Results, metric: str, having: set[str], most: int = MO
         The paper's arm first.
     """
     first, reference = paper_arm(results, metric), reference_arm(results, metric)
-    candidates = [arm for arm in (first, reference) if arm is not None]
+    main = [results.study.arm(claim.arm) for claim in results.study.claims if claim.headline]
+    candidates = [arm for arm in (first, *main, reference) if arm is not None]
     for kind in ArmKind:
         members = [a for a in results.arms if a.kind is kind and not a.shuffle_labels]
         shown = [a for a in by_validation(results, members, metric) if a.name in having]
@@ -39,6 +40,6 @@ def telling_arms(results: Results, metric: str, having: set[str], most: int = MO
     chosen: dict[str, Arm] = {}
     for arm in candidates:
         same = sum(other.kind is arm.kind for other in chosen.values())
-        if arm.name in having and same < (2 if arm.kind is ArmKind.CONTROL else 1):
+        if arm.name in having and same < (2 if arm.kind in (ArmKind.CONTROL, ArmKind.PAPER) else 1):
             chosen.setdefault(arm.name, arm)
     return list(chosen.values())[:most]
