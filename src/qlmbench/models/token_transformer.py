@@ -334,7 +334,7 @@ class TokenTransformerClassifier(StackedClassifier):
         return np.asarray(weights[0].numpy())
 
     def count_parameters(self) -> Parameters:
-        """Count parameters, and those that can do anything; see ``qlmbench.models.token_counts``."""
+        """Count parameters, and those that can do anything; see ``models.token_counts``."""
         check_is_fitted(self)
         # Random points, with angles and vectors that differ among tokens.
         random = {"init_scale": 1.0, "angle_scale": math.pi, "shots": None}
