@@ -6,7 +6,8 @@ import pytest
 
 from qlmbench.errors import UserError
 from qlmbench.registry import study_folders
-from qlmbench.spec import Selection, load_study
+from qlmbench.spec import Selection
+from qlmbench.study_file import load_study
 
 MINIMAL = """
 name = "tiny"

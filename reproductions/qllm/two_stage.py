@@ -339,7 +339,7 @@ class TwoStageNetwork(nn.Module):
 
     def circuits(self) -> list[PhotonicCircuit]:
         """List all circuits, the last one last."""
-        return [m for m in self.modules() if isinstance(m, PhotonicCircuit)]
+        return [*self.circuits_first, self.circuit]
 
     def runs(self, x: Tensor) -> list[tuple[PhotonicCircuit, Tensor]]:
         """Pair every circuit with the phases (R, n, n_blocks * n_modes) that it encodes."""
@@ -364,8 +364,7 @@ class TwoStageNetwork(nn.Module):
         if self.measurements is None:
             outputs: Tensor = circuit(phases)
             return outputs
-        drawn = self.measurements[number].frequencies(circuit.probabilities(phases), x)
-        return drawn if circuit.readout_matrix is None else drawn @ circuit.readout_matrix
+        return self.measurements[number].outputs(circuit, phases, x)
 
 
 class Times(nn.Module):

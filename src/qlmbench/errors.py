@@ -1,5 +1,8 @@
 """The one error that a user can cause, and that the command line shows as one line."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """Something the user gave is wrong, and the user can mend it.
@@ -28,3 +31,17 @@ class UserError(Exception):
 
 class CorruptFileError(UserError):
     """A file on disk does not hold what its hash or its format says it should."""
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Say which known name a mistyped one is nearest to; empty where none is near."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def unknown(kind: str, name: str, names: Sequence[str], where: str) -> UserError:
+    """Build the error for a name that is not known, with the nearest one that is."""
+    return UserError(
+        f"unknown {kind} {name!r} of {where}{nearest(name, names)}",
+        expected="one of " + ", ".join(sorted(names)),
+    )

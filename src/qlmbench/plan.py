@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qlmbench.data.datasets import dataset_identity
 from qlmbench.data.encoders import encoder_identity
-from qlmbench.errors import UserError
+from qlmbench.errors import UserError, unknown
 from qlmbench.records import RunInfo
 from qlmbench.spec import (
     Arm,
@@ -23,7 +23,7 @@ from qlmbench.spec import (
     Split,
     Study,
     Value,
-    unknown,
+    matches,
 )
 
 IDENTITY_VERSION = 1
@@ -215,7 +215,7 @@ def _chosen_settings(study: Study, profile: str, patterns: Sequence[str]) -> lis
         if not fnmatch.filter(protocols, pattern):
             where = f"profile {profile!r} of study {study.name!r}"
             raise unknown("setting", pattern, list(protocols), where)
-    return [protocols[name] for name in protocols if _matches(name, patterns)]
+    return [protocols[name] for name in protocols if matches(name, patterns)]
 
 
 def _must_match(study: Study, patterns: Sequence[str]) -> None:
@@ -227,11 +227,7 @@ def _must_match(study: Study, patterns: Sequence[str]) -> None:
 
 def _chosen_arms(study: Study, protocol: Protocol, patterns: Sequence[str]) -> list[Arm]:
     """Select the setting's arms, then of these the ones that the user asked for."""
-    return [arm for arm in study.arms if protocol.runs(arm.name) and _matches(arm.name, patterns)]
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return [arm for arm in study.arms if protocol.runs(arm.name) and matches(arm.name, patterns)]
 
 
 def _replaced_data(

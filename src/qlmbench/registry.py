@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from qlmbench.errors import UserError
-from qlmbench.spec import Study, load_study, unknown
+from qlmbench.errors import UserError, unknown
+from qlmbench.spec import Study
+from qlmbench.study_file import load_study
 
 ENTRY_POINTS = "qlmbench.studies"
 """Group under which an installed package names a module whose folder holds a study.toml."""

@@ -6,17 +6,15 @@ error and never a silently ignored setting.
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
-import tomllib
+from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from qlmbench.errors import UserError
+from qlmbench.cases import expand_cases
+from qlmbench.errors import nearest, unknown
 
 Scalar = bool | int | float | str
 Value = Scalar | list[Scalar]
@@ -298,7 +296,7 @@ class Protocol(Spec):
 
     def runs(self, arm: str) -> bool:
         """Whether an arm of this name is run."""
-        return not self.arms or any(fnmatch.fnmatchcase(arm, pattern) for pattern in self.arms)
+        return matches(arm, self.arms)
 
 
 class Deviation(Spec):
@@ -356,7 +354,7 @@ class Study(Spec):
     @field_validator("arms", mode="before")
     @classmethod
     def _expand(cls, arms: object) -> object:
-        return [e for a in arms for e in _expand_cases(a)] if isinstance(arms, list) else arms
+        return [e for a in arms for e in expand_cases(a)] if isinstance(arms, list) else arms
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
@@ -390,7 +388,7 @@ class Study(Spec):
         for setting, where in named:
             if setting and setting not in names:
                 raise ValueError(
-                    f"{where}: {setting!r} is not a setting of this study{_nearest(setting, names)}"
+                    f"{where}: {setting!r} is not a setting of this study{nearest(setting, names)}"
                 )
         for name in self.profiles:
             self.protocols(name)
@@ -404,7 +402,7 @@ class Study(Spec):
         for claim in self.claims:
             if claim.metric not in METRICS:
                 where = f"claim {claim.id!r}: unknown metric {claim.metric!r}"
-                raise ValueError(where + _nearest(claim.metric, list(METRICS)))
+                raise ValueError(where + nearest(claim.metric, list(METRICS)))
         return self
 
     def _check_options(self, protocol: Protocol) -> None:
@@ -413,7 +411,7 @@ class Study(Spec):
         names = [arm.name for arm in self.arms]
         for pattern in protocol.arms:
             if not fnmatch.filter(names, pattern):
-                raise ValueError(f"{where}: no arm is called {pattern!r}{_nearest(pattern, names)}")
+                raise ValueError(f"{where}: no arm is called {pattern!r}{nearest(pattern, names)}")
         arms = [arm for arm in self.arms if protocol.runs(arm.name)]
         tuned = {key for arm in arms for key in arm.tune}
         named = {key for arm in arms for key in arm.params} | (
@@ -423,13 +421,13 @@ class Study(Spec):
             if key not in named:
                 raise ValueError(
                     f"{where}: none of its arms has the argument {key!r} to override"
-                    f"{_nearest(key, sorted(named))}"
+                    f"{nearest(key, sorted(named))}"
                 )
         for key in protocol.grid:
             if key not in tuned:
                 raise ValueError(
                     f"{where}: none of its arms tunes the argument {key!r}"
-                    f"{_nearest(key, sorted(tuned))}"
+                    f"{nearest(key, sorted(tuned))}"
                 )
 
     def arm(self, name: str) -> Arm:
@@ -509,106 +507,14 @@ class Study(Spec):
         raise unknown("profile", name, list(self.profiles), f"study {self.name!r}")
 
 
-def _expand_cases(arm: object) -> list[object]:
-    """Write out an arm with ``cases``: one arm a case, ``{key}`` filled in, the case in params."""
-    if not isinstance(arm, dict) or "cases" not in arm:
-        return [arm]
-    template = {k: v for k, v in arm.items() if k != "cases"}
-    cases = arm["cases"]
-    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
-        raise ValueError(f"cases of arm {arm.get('name')!r} must be a list of tables")
-    try:
-        return _written_out(template, cases)
-    except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"arm {arm.get('name')!r}: no case gives {error}") from None
-
-
-def _written_out(template: dict[str, Any], cases: list[dict[str, Any]]) -> list[object]:
-    return [
-        {k: v.format(**case) if isinstance(v, str) else v for k, v in template.items()}
-        | {"params": {**template.get("params", {}), **case}}
-        for case in cases
-    ]
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name fits one of some shell patterns; without patterns, every name does."""
+    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _must_be_known(name: str, names: list[str], where: str) -> None:
     if name not in names:
-        raise ValueError(f"{where} {name!r} is not an arm of this study{_nearest(name, names)}")
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def unknown(kind: str, name: str, names: list[str], where: str) -> UserError:
-    """Build the error for a name that is not known, with the nearest one that is."""
-    return UserError(
-        f"unknown {kind} {name!r} of {where}{_nearest(name, names)}",
-        expected="one of " + ", ".join(sorted(names)),
-    )
-
-
-def load_study(path: Path) -> Study:
-    """Read and check a ``study.toml``.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Study
-
-    Raises
-    ------
-    UserError
-        One line that names the file, the key, and what was expected there.
-    """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file", expected="a study.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid TOML: {error}") from None
-    try:
-        return Study.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error, Study)}") from None
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Turn the first fault that pydantic found into one line: the key and what was expected."""
-    # An unknown key often makes another one missing: the unknown one is what the user wrote.
-    first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"]) or "top level"
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(model, first["loc"][:-1])
-        near = _nearest(str(first["loc"][-1]), known)
-        return f"key {key!r} is not known{near}; expected one of {', '.join(sorted(known))}"
-    if first["type"] == "missing":
-        return f"key {key!r} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    given = first["input"]
-    shown = f", got {given!r}" if isinstance(given, Scalar) else ""
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"key {key!r}: {message}{shown}{more}"
-
-
-def _keys_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """List the keys that are allowed at a place of the document."""
-    annotation: Any = model
-    for part in path:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            annotation = annotation.model_fields[str(part)].annotation
-        else:  # list[X] and dict[str, X]: the element type stands last
-            annotation = annotation.__args__[-1]
-        if isinstance(annotation, UnionType):  # X | None
-            annotation = annotation.__args__[0]
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return list(annotation.model_fields)
-    return []
+        raise ValueError(f"{where} {name!r} is not an arm of this study{nearest(name, names)}")
 
 
 OverwritePolicy = Literal["always", "never", "only-missing", "only-cache"]

@@ -20,8 +20,7 @@ from qlmbench.data.cache import Progress, identity_digest, sha256_of_file
 from qlmbench.data.folders import part_files, read_folder
 from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage, fetch
 from qlmbench.data.toy import toy_rows
-from qlmbench.errors import UserError
-from qlmbench.spec import unknown
+from qlmbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import numpy as np

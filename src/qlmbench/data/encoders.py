@@ -16,8 +16,7 @@ from qlmbench.data.features import FeatureCache, text_key
 from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage, fetch
 from qlmbench.data.transformer import TransformerEncoder, settings_of
 from qlmbench.data.weights import MINILM, MINILM_FOLDER, MPNET, MPNET_FOLDER, PARAPHRASE_MPNET
-from qlmbench.errors import CorruptFileError, UserError
-from qlmbench.spec import unknown
+from qlmbench.errors import CorruptFileError, UserError, unknown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qlmbench.quantum.photonic import PhotonicCircuit
 from qlmbench.quantum.photonic_noise import sample_frequencies
 from qlmbench.quantum.qubit_noise import noisy_probabilities, z_expectations
 from qlmbench.quantum.qubits import QubitCircuit
@@ -58,6 +59,21 @@ class Measurement:
         # One row is one circuit with a generator of its own.
         each = probabilities.flatten(0, 1).unsqueeze(1)
         return sample_frequencies(each, self.shots, generators, True).view_as(probabilities)
+
+    def outputs(self, circuit: PhotonicCircuit, phases: Tensor, rows: Tensor) -> Tensor:
+        """Return the outputs of a photonic circuit, ``[R, n, outputs]``, with its outcomes drawn.
+
+        Parameters
+        ----------
+        circuit : PhotonicCircuit
+            The trained circuit.
+        phases : Tensor, ``[R, n, n_blocks * n_modes]``
+            Its inputs.
+        rows : Tensor, ``[R, n, n_features]``
+            The head's input, for `frequencies`.
+        """
+        drawn = self.frequencies(circuit.probabilities(phases), rows)
+        return drawn if circuit.readout_matrix is None else drawn @ circuit.readout_matrix
 
     def z(self, circuit: QubitCircuit, angles: Tensor, rows: Tensor) -> Tensor:
         """Z of every measured wire, ``[R, n, wires]``, all wires measured in the same shots.

@@ -212,16 +212,13 @@ class PhotonicNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
         phases = self.encoder(x)
-        exact = self.measurement is None
-        logits: Tensor = self.readout(self.circuit(phases) if exact else self._drawn(phases, x))
+        if self.measurement is None:
+            outputs = self.circuit(phases)
+        else:
+            assert isinstance(self.circuit, PhotonicCircuit)  # others are refused with shots
+            outputs = self.measurement.outputs(self.circuit, phases, x)
+        logits: Tensor = self.readout(outputs)
         return logits
-
-    def _drawn(self, phases: Tensor, x: Tensor) -> Tensor:
-        circuit = self.circuit
-        assert isinstance(circuit, PhotonicCircuit)
-        assert self.measurement is not None
-        drawn = self.measurement.frequencies(circuit.probabilities(phases), x)
-        return drawn if circuit.readout_matrix is None else drawn @ circuit.readout_matrix
 
 
 class Sigmoid(nn.Module):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qlmbench.errors import UserError
+from qlmbench.errors import UserError, unknown
 from qlmbench.report.claims import claims_table, judge_claims
 from qlmbench.report.load import Results, RunResults, load_run
 from qlmbench.report.render import Table, to_csv, to_json, to_latex
 from qlmbench.report.tables import comparison_table
-from qlmbench.spec import Study, unknown
+from qlmbench.spec import Study
 
 WHAT = ("comparison", "records", "claims")
 WRITERS = {"csv": to_csv, "latex": to_latex, "json": to_json}

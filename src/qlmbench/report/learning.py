@@ -23,17 +23,8 @@ MOST_OVERLAP = 0.5
 def learning_curves(run: RunResults, arms: dict[str, pd.DataFrame]) -> list[Spanning]:
     """Lay out a learning curve for each word that settings share as their ``curve``.
 
-    Parameters
-    ----------
-    run : RunResults
-        One run.
-    arms : dict
-        By setting, its comparison as `qlmbench.report.tables.comparison_frame` gives it.
-
-    Returns
-    -------
-    list of Spanning
-        Without curves of a single size.
+    It takes what `qlmbench.report.spanning.spanning_of` takes, and leaves out curves of a single
+    size.
     """
     words = dict.fromkeys(r.protocol.curve for r in run.settings.values() if r.protocol.curve)
     found: list[Spanning] = []

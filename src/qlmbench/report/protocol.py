@@ -28,7 +28,7 @@ def protocol_table(results: Results) -> Table:
     protocol = results.protocol
     rows = {
         "encoder": _encoder(protocol.encoder_tuning),
-        "arguments set on every model that has them": _named(protocol.overrides),
+        "arguments set on every arm that names them": _named(protocol.overrides),
         "search on validation": _search(protocol),
         "scored under other conditions": _named(protocol.evaluate),
     }

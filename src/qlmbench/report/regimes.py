@@ -25,16 +25,7 @@ REGIMES = "regimes"
 def regimes(run: RunResults, arms: dict[str, pd.DataFrame]) -> list[Spanning]:
     """Lay out each pair of settings that differ in the tuning of the encoder alone.
 
-    Parameters
-    ----------
-    run : RunResults
-        One run.
-    arms : dict
-        By setting, its comparison as `qlmbench.report.tables.comparison_frame` gives it.
-
-    Returns
-    -------
-    list of Spanning
+    It takes what `qlmbench.report.spanning.spanning_of` takes.
     """
     settings = [r for r in run.settings.values() if len(arms[r.setting])]
     found = []

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.load import KIND_ORDER
+from qlmbench.report.plots.labels import write_at_edge
 from qlmbench.report.plots.limits import end_at_shares, lowest_shown
 from qlmbench.report.tables import higher_is_better
 from qlmbench.spec import ArmKind
@@ -245,13 +246,4 @@ def _values_at_the_right(axes: Any, rows: dict[float, Any], metric: str) -> None
     for place, row in rows.items():
         if isinstance(row, str):
             continue
-        axes.annotate(
-            w.value(metric, row["mean"]),
-            (1.0, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color=style.INK,
-        )
+        write_at_edge(axes, place, w.value(metric, row["mean"]), style.INK, gap=6)

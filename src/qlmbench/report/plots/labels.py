@@ -67,13 +67,15 @@ def _around(centre: Any, half: float = 4.0) -> Bbox:
     return Bbox.from_extents(x - half, y - half, x + half, y + half)
 
 
-def write_at_edge(axes: Any, y: float, text: str, colour: str = style.MUTED) -> None:
-    """Write a line's name to the right of the axes."""
+def write_at_edge(
+    axes: Any, y: float, text: str, colour: str = style.MUTED, gap: float = 4
+) -> None:
+    """Write a line's name or a row's value to the right of the axes, ``gap`` points off."""
     axes.annotate(
         text,
         (1.0, y),
         xycoords=("axes fraction", "data"),
-        xytext=(4, 0),
+        xytext=(gap, 0),
         textcoords="offset points",
         va="center",
         fontsize=8.5,

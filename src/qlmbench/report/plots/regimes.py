@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.plots.arms import MOST_ROWS, arrows_at_the_edge, grouped, rows_figure
+from qlmbench.report.plots.labels import write_at_edge
 from qlmbench.report.plots.limits import end_at_shares, lowest_shown
 from qlmbench.report.tables import higher_is_better
 from qlmbench.spec import ArmKind
@@ -90,13 +91,4 @@ def _row(axes: Any, place: float, row: dict[str, Any], k: float) -> None:
 
 
 def _difference(axes: Any, place: float, row: dict[str, Any], metric: str) -> None:
-    axes.annotate(
-        w.difference(metric, row["difference"]),
-        (1.0, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8.5,
-        color=style.INK,
-    )
+    write_at_edge(axes, place, w.difference(metric, row["difference"]), style.INK, gap=6)
