@@ -151,7 +151,7 @@ def test_overrides_grids_and_conditions_of_a_setting_are_written_out(several):
     )
     changed = replace(several.main.results, protocol=protocol)
     shown = protocol_table(changed).shown.set_index("what")["how"]
-    assert shown["arguments set on every model that has them"] == "epochs 10; layers 4, 2"
+    assert shown["arguments set on every arm that names them"] == "epochs 10; layers 4, 2"
     assert shown["search on validation"] == "in place of the arms' own values: lr 0.01, 0.1"
     assert shown["scored under other conditions"] == "shots 100, 1000"
     off = replace(changed, protocol=protocol.model_copy(update={"tune": False}))
