@@ -22,6 +22,7 @@ from qlmbench.stats import Verdict
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.md", DOCS / "get-started.md"]
 PAGES += sorted((DOCS / "guide").glob("*.md"))
 
@@ -172,16 +173,15 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     """It does so beside the committed results, says what it said, and leaves nothing behind."""
     nbclient = pytest.importorskip("nbclient")
     nbformat = pytest.importorskip("nbformat")
-    if not (ROOT / "results" / "qllm").is_dir():
-        pytest.skip("no committed results of qllm")
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
     (tmp_path / "results").symlink_to(ROOT / "results")
-    notebook = nbformat.read(ROOT / "notebooks" / "qllm_fine_tuning.ipynb", as_version=4)
+    notebook = nbformat.read(path, as_version=4)
     stored = _markdown_outputs(notebook)
     where = {"metadata": {"path": str(notebooks)}}
     nbclient.NotebookClient(notebook, timeout=600, resources=where).execute()

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qlmbench.packing import count_classes, pack_classes, pack_rows, unpack_classes, unpack_rows
+from qlmbench.packing import (
+    count_classes,
+    holds_classes,
+    pack_classes,
+    pack_numbers,
+    pack_rows,
+    unpack_classes,
+    unpack_numbers,
+    unpack_rows,
+)
 
 
 @given(st.lists(st.integers(0, 200), max_size=30))
@@ -27,3 +36,17 @@ def test_two_classes_take_one_bit_a_row() -> None:
 def test_text_that_is_not_whole_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         unpack_classes(text)
+
+
+@given(st.lists(st.floats(-30, 0), max_size=20))
+def test_packed_numbers_are_read_back_to_three_digits(values: list[float]) -> None:
+    packed = pack_numbers(values)
+    assert unpack_numbers(packed).tolist() == pytest.approx(values, rel=1e-3, abs=1e-7)
+    assert not holds_classes(packed)
+    assert holds_classes(pack_classes([0, 1]))
+
+
+@pytest.mark.parametrize("text", ["f2:3:AAA=", "f2:1", "1:9:/w=="])
+def test_numbers_that_are_not_whole_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        unpack_numbers(text)

@@ -14,10 +14,17 @@ from tests.data.tiny_models import write_model
 
 from qlmbench.errors import UserError
 from qlmbench.experiment import choose, configurations
-from qlmbench.packing import count_classes, unpack_classes, unpack_rows
+from qlmbench.packing import count_classes, holds_classes, unpack_classes, unpack_rows
 from qlmbench.plan import Plan, make_plans
 from qlmbench.registry import get_study
-from qlmbench.run import jobs_of, longest_first, missing_trials, prepare, run_plan
+from qlmbench.run import (
+    jobs_of,
+    longest_first,
+    missing_trials,
+    one_by_one,
+    prepare,
+    run_plan,
+)
 from qlmbench.store import Store
 from qlmbench.timing import seconds_by_arm
 
@@ -337,3 +344,115 @@ def test_the_time_of_an_arm_is_that_of_its_records(plan: Plan, tmp_path: Path) -
     run(dataclasses.replace(plan, trials=plan.trials[:3]), store)
     expected = sum(record.seconds for record in store.records()) / 3
     assert seconds_by_arm(plan, store) == pytest.approx({"logreg": expected})
+
+
+TOKENS = """
+[[arms]]
+name = "tokens"
+kind = "paper"
+model = "qlmbench.models.token_transformer:TokenTransformerClassifier"
+params = {{ vocab_size = 30, padding_id = 0, epochs = 2, embedding = "table" }}
+[[arms]]
+name = "bag"
+kind = "baseline"
+model = "qlmbench.models.bag_of_tokens:BagOfTokensClassifier"
+params = {{ vocab_size = 30, padding_id = 0 }}
+tune = {{ C = [1.0, 100.0] }}
+[[arms]]
+name = "pairs"
+kind = "baseline"
+model = "qlmbench.models.ngrams:NGramLanguageModel"
+params = {{ vocab_size = 30 }}
+[settings.words]
+encoder = "words-30x20"
+arms = ["tokens", "bag"]
+choose_by = "loss"
+[settings.alone]
+encoder = "words-30x20"
+arms = ["tokens", "bag"]
+alone = true
+[settings.next-word]
+encoder = "words-30x20"
+arms = ["pairs"]
+task = "language-model"
+[profiles.smoke.settings]
+words = {{}}
+alone = {{}}
+next-word = {{}}
+"""
+
+
+@pytest.fixture
+def token_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Plan]:
+    """Plans of a small study on words, by setting."""
+    folder = tmp_path / "reproductions" / "tiny"
+    folder.mkdir(parents=True)
+    text = STUDY + TOKENS
+    (folder / "study.toml").write_text(text.format(name="tiny"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return {plan.info.setting: plan for plan in make_plans(get_study("tiny"), "smoke")}
+
+
+def test_words_of_the_test_rows_never_enter_the_vocabulary(token_plans: dict[str, Plan]) -> None:
+    for repetition, data in prepare(token_plans["words"], [0, 1, 2], silent).items():
+        assert data.vocabulary is not None
+        assert len(data.vocabulary.words) <= 30
+        X, _ = data.role("train")
+        known = set(range(2, len(data.vocabulary.words)))
+        assert known <= set(np.unique(X).astype(int)), f"repetition {repetition}"
+
+
+def test_the_attention_of_the_first_repetition_is_kept_with_its_words(
+    token_plans: dict[str, Plan], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "r")
+    run(token_plans["words"], store)
+    kept = store.attention()
+    first = [r for r in store.records() if r.arm == "tokens" and r.repetition == 0]
+    assert set(kept) == {first[0].id}
+    for shown in kept[first[0].id].maps:
+        assert len(shown.weights) == len(shown.tokens) > 0
+        assert all(word and word != "<pad>" for word in shown.tokens)
+        assert np.allclose(np.sum(shown.weights, axis=1), 1, atol=1e-3)
+
+
+def test_a_setting_may_choose_by_loss(token_plans: dict[str, Plan], tmp_path: Path) -> None:
+    store = Store(tmp_path / "r")
+    run(token_plans["words"], store)
+    for record in store.records():
+        if record.arm == "bag":
+            tried = store.tuning()[record.id]
+            best = tried.configurations[int(np.argmin(tried.validation_loss))]
+            assert record.chosen == best
+
+
+def test_seconds_of_an_epoch_are_known_where_a_training_runs_alone(
+    token_plans: dict[str, Plan], tmp_path: Path
+) -> None:
+    seconds = {}
+    for setting in ("words", "alone"):
+        store = Store(tmp_path / setting)
+        run(token_plans[setting], store)
+        seconds[setting] = {r.seconds_per_epoch for r in store.records() if r.arm == "tokens"}
+        assert all(r.seconds_per_epoch is None for r in store.records() if r.arm == "bag")
+    assert seconds["words"] == {None}
+    assert all(s is not None and s > 0 for s in seconds["alone"])
+
+
+def test_trials_that_run_alone_take_turns(token_plans: dict[str, Plan]) -> None:
+    work = one_by_one(token_plans["alone"].trials)
+    assert all(len(trials) == 1 for trials in work)
+    assert [t.arm for (t,) in work[:4]] == ["tokens", "bag", "tokens", "bag"]
+
+
+def test_a_language_model_leaves_perplexity_and_numbers_a_row(
+    token_plans: dict[str, Plan], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "r")
+    plan = token_plans["next-word"]
+    assert run(plan, store) == (3, 0)
+    for record in store.records():
+        assert 1 < record.metrics["test_perplexity"] < 30
+        assert "test_accuracy" not in record.metrics
+        assert not holds_classes(store.predictions()[record.id].test)
+    assert run(plan, store) == (0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, Unpack
+from typing import Any, Self, Unpack
 
 import torch
 from sklearn.utils import Tags
@@ -94,9 +94,6 @@ class SQEClassifier(StackedClassifier):
 
     max_stack = 10  # a state has a thousand amplitudes: ten copies of a batch fill a cache
     n_looks = 10  # and a look at the validation rows costs more than an epoch of few rows
-    conditions: ClassVar[frozenset[str]] = frozenset(
-        {"shots", "depolarizing", "n_trajectories", "random_state"}
-    )
 
     def __init__(
         self,
@@ -131,6 +128,11 @@ class SQEClassifier(StackedClassifier):
         self.shots = shots
         self.depolarizing = depolarizing
         self.n_trajectories = n_trajectories
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Arguments that `under` may change."""
+        return frozenset({"shots", "depolarizing", "n_trajectories", "random_state"})
 
     @classmethod
     def build(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Self, Unpack
+from typing import Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,6 @@ class TwoStageClassifier(StackedClassifier):
     that one to logits. Everything is trained end to end.
     """
 
-    conditions: ClassVar[frozenset[str]] = frozenset(
-        {"shots", "indistinguishability", "transmittance", "random_state"}
-    )
-
     n_modes: int
     n_photons: int
     space: Space
@@ -49,6 +45,11 @@ class TwoStageClassifier(StackedClassifier):
     ) -> FirstStage:
         """Make what lies between the features and the phases of the last circuit."""
         raise NotImplementedError
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Arguments that `under` may change."""
+        return frozenset({"shots", "indistinguishability", "transmittance", "random_state"})
 
     @classmethod
     def build(

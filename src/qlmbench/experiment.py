@@ -15,19 +15,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from qlmbench.data.tokens import START, Vocabulary
 from qlmbench.errors import UserError
-from qlmbench.metrics import classification_metrics
+from qlmbench.metrics import IntArray
 from qlmbench.models.parameters import count_parameters
-from qlmbench.models.stacked import StackedClassifier
-from qlmbench.packing import pack_classes
+from qlmbench.models.stacked_model import StackedModel
 from qlmbench.plan import Trial
 from qlmbench.provenance import environment, environment_id
 from qlmbench.records import (
+    AttentionMap,
+    AttentionMaps,
     Condition,
     Conditions,
     Cost,
@@ -40,12 +42,13 @@ from qlmbench.records import (
 )
 from qlmbench.registry import model_class
 from qlmbench.seeding import seed_for
-from qlmbench.spec import Scalar
+from qlmbench.spec import Scalar, Task
+from qlmbench.tasks import Rows, score
 
-FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-Rows = tuple[FloatArray, IntArray]
 Config = dict[str, Scalar]
+
+TEXTS_SHOWN = 3
+"""Test texts whose attention is kept, of the first repetition."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,16 @@ class RepetitionData:
     Repetitions share one table of features: a copy for each would be gigabytes.
     """
 
-    features: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    features: np.ndarray[tuple[int, ...], np.dtype[np.float32 | np.int32]]
+    """One row a text: features, or token ids."""
     places: dict[str, IntArray]
     """By role: where its rows stand in the table."""
     labels: dict[str, IntArray]
     """By role: class indices."""
     split: SplitLabels
     n_classes: int
+    vocabulary: Vocabulary | None = None
+    """What the ids stand for, where the features are token ids."""
 
     def role(self, name: str) -> Rows:
         """Return features, in double precision, and class indices of a role."""
@@ -136,7 +142,7 @@ def _fit_and_score(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> 
     ]
     together = getattr(flat[0][0].model, "max_stack", len(flat))
     for start in range(0, len(flat), together):
-        _fit_candidates(flat[start : start + together])
+        _fit_candidates(flat[start : start + together], trials[0].task)
     return [
         _outcome(t, candidates, train[t.repetition], data[t.repetition])
         for t, candidates in zip(trials, by_trial, strict=True)
@@ -172,10 +178,10 @@ def _make(trial: Trial, config: Config) -> Any:
         ) from None
 
 
-def _fit_candidates(work: Sequence[tuple[_Candidate, Rows, Rows]]) -> None:
+def _fit_candidates(work: Sequence[tuple[_Candidate, Rows, Rows]], task: Task | None) -> None:
     """Fit candidates, together where the model can, and score them on validation."""
     models = [candidate.model for candidate, _, _ in work]
-    if isinstance(models[0], StackedClassifier):
+    if isinstance(models[0], StackedModel):
         rows = [(*train, *validation) for _, train, validation in work]
         fitted: list[Any] = models[0].fit_many(models, rows)
     else:
@@ -186,7 +192,8 @@ def _fit_candidates(work: Sequence[tuple[_Candidate, Rows, Rows]]) -> None:
         if isinstance(result, Exception):
             candidate.error = f"{type(result).__name__}: {result}"
         else:
-            candidate.accuracy, candidate.loss = _validate(result, validation)
+            scored = score(task, "validation", result, validation, _n_classes(result))
+            candidate.accuracy, candidate.loss = scored.accuracy, scored.loss
 
 
 def _fit_alone(model: Any, train: Rows) -> Any:
@@ -196,28 +203,24 @@ def _fit_alone(model: Any, train: Rows) -> Any:
         return error
 
 
-def _validate(model: Any, validation: Rows) -> tuple[float, float]:
-    predicted, probabilities = _predict(model, validation[0])
-    classes = len(model.classes_)
-    values = classification_metrics("v", validation[1], predicted, probabilities, classes)
-    return values["v_accuracy"], values.get("v_log_loss", float("nan"))
+def _n_classes(model: Any) -> int:
+    return len(getattr(model, "classes_", ()))
 
 
-def _predict(model: Any, X: FloatArray) -> tuple[IntArray, FloatArray | None]:
-    probabilities = None
-    if hasattr(model, "predict_proba"):
-        probabilities = np.asarray(model.predict_proba(X))
-    return np.asarray(model.predict(X)), probabilities
+def choose(
+    candidates: Sequence[_Candidate], by: Literal["accuracy", "loss"] = "accuracy"
+) -> _Candidate:
+    """Choose by validation accuracy, then lower validation loss, then the grid's order.
 
-
-def choose(candidates: Sequence[_Candidate]) -> _Candidate:
-    """Choose by validation accuracy, then lower validation loss, then the grid's order."""
+    Or by loss, then accuracy.
+    """
     sound = [c for c in candidates if not c.error]
     if not sound:
         raise ArithmeticError(candidates[0].error)
 
     def quality(candidate: _Candidate) -> tuple[float, float]:
-        return candidate.accuracy, -np.nan_to_num(candidate.loss, nan=np.inf)
+        gain = -float(np.nan_to_num(candidate.loss, nan=np.inf))
+        return (gain, candidate.accuracy) if by == "loss" else (candidate.accuracy, gain)
 
     return max(sound, key=quality)
 
@@ -226,17 +229,17 @@ def _outcome(
     trial: Trial, candidates: Sequence[_Candidate], train: Rows, data: RepetitionData
 ) -> Outcome:
     try:
-        best = choose(candidates)
+        best = choose(candidates, trial.choose_by or "accuracy")
     except ArithmeticError as error:
         return _failure(trial, error)
     model, n_classes = best.model, data.n_classes
     metrics: dict[str, float] = {}
     predicted: dict[str, str] = {}
     test = data.role("test")
-    for role, (X, y) in (("train", train), ("validation", data.role("validation")), ("test", test)):
-        classes, probabilities = _predict(model, X)
-        metrics |= classification_metrics(role, y, classes, probabilities, n_classes)
-        predicted[role] = pack_classes(classes.tolist())
+    for role, rows in (("train", train), ("validation", data.role("validation")), ("test", test)):
+        scored = score(trial.task, role, model, rows, n_classes)
+        metrics |= scored.metrics
+        predicted[role] = scored.predictions
     if hasattr(model, "diagnostics"):
         metrics |= model.diagnostics(test[0])
     cost = model.hardware_cost(len(train[1])) if hasattr(model, "hardware_cost") else None
@@ -252,6 +255,7 @@ def _outcome(
         chosen=best.config,
         parameters=count_parameters(model),
         cost=cost,
+        seconds_per_epoch=_seconds_per_epoch(model),
     )
     return Outcome(
         record=record,
@@ -261,6 +265,7 @@ def _outcome(
         curves=_curves(trial.id, model),
         tuning=_tuning(trial.id, candidates),
         conditions=_conditions(trial, model, test, n_classes),
+        attention=_attention(trial, model, data),
         split=data.split,
     )
 
@@ -274,11 +279,37 @@ def _conditions(trial: Trial, model: Any, test: Rows, n_classes: int) -> Conditi
     rows = []
     for name, values in asked.items():
         for value in values:
-            classes, probabilities = _predict(model.under(**{name: value}), test[0])
-            metrics = classification_metrics("test", test[1], classes, probabilities, n_classes)
-            rounded = {metric: _round(number) for metric, number in metrics.items()}
+            scored = score(trial.task, "test", model.under(**{name: value}), test, n_classes)
+            rounded = {metric: _round(number) for metric, number in scored.metrics.items()}
             rows.append(Condition(name=name, value=value, metrics=rounded))
     return Conditions(id=trial.id, rows=rows)
+
+
+def _seconds_per_epoch(model: Any) -> float | None:
+    """Seconds of an epoch, where the training had the processor to itself."""
+    history = getattr(model, "history_", None)
+    if history is None or history.n_copies > 1:
+        return None
+    return _round(history.seconds / history.stopped_at)
+
+
+def _attention(trial: Trial, model: Any, data: RepetitionData) -> AttentionMaps | None:
+    """Say where the attention goes in the first test texts."""
+    if trial.repetition or data.vocabulary is None or not hasattr(model, "attention_weights"):
+        return None
+    if model.attention == "none":
+        return None
+    X = data.role("test")[0][:TEXTS_SHOWN]
+    maps = []
+    for row, weights in zip(X.astype(int), model.attention_weights(X).mean(1), strict=True):
+        n = int((row != 0).sum())
+        words = [data.vocabulary.word(token) for token in row[:n].tolist()]
+        if trial.task == "language-model":  # its places hold the words that come before
+            words = [START, *words[:-1]]
+        shown = weights[:n, :n].tolist()
+        rounded = [[_round(weight, 4) for weight in query] for query in shown]
+        maps.append(AttentionMap(tokens=words, weights=rounded))
+    return AttentionMaps(id=trial.id, maps=maps)
 
 
 def _curves(trial_id: str, model: Any) -> Curves | None:
@@ -287,6 +318,7 @@ def _curves(trial_id: str, model: Any) -> Curves | None:
         return None
     named = {
         "train_loss": history.train_loss,
+        "train_accuracy": history.train_accuracy,
         "validation_loss": history.validation_loss,
         "validation_accuracy": history.validation_accuracy,
     }

@@ -1,4 +1,4 @@
-"""Metrics of a classifier on rows it has not seen."""
+"""Metrics of a model on rows it has not seen."""
 
 from __future__ import annotations
 
@@ -46,3 +46,34 @@ def classification_metrics(
     if probabilities is not None:
         values["log_loss"] = log_loss(y_true, probabilities, labels=labels)
     return {f"{role}_{name}": float(value) for name, value in values.items()}
+
+
+def language_model_metrics(
+    role: str, tokens: IntArray, predicted: IntArray, log_likelihoods: FloatArray
+) -> dict[str, float]:
+    """Score predictions of each token from those before it; padding counts for nothing.
+
+    Parameters
+    ----------
+    role : str
+        Prefix of the names: train, validation or test.
+    tokens : ndarray of shape (n, T)
+        Token ids; 0 is padding.
+    predicted : ndarray of shape (n, T)
+        The most likely token at each place.
+    log_likelihoods : ndarray of shape (n, T)
+        Log-probability of each token, in nats.
+
+    Returns
+    -------
+    dict of str to float
+        ``<role>_token_accuracy`` as a fraction, ``_cross_entropy`` in nats a token, and
+        ``_perplexity``, its exponential.
+    """
+    real = tokens != 0
+    cross_entropy = -float(log_likelihoods[real].mean())
+    return {
+        f"{role}_token_accuracy": float((predicted[real] == tokens[real]).mean()),
+        f"{role}_cross_entropy": cross_entropy,
+        f"{role}_perplexity": float(np.exp(cross_entropy)),
+    }

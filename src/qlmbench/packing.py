@@ -1,4 +1,4 @@
-"""Classes and row numbers as short text, for tables that hold thousands of them a trial."""
+"""Classes, row numbers and a number a row as short text, for tables with thousands of them."""
 
 from __future__ import annotations
 
@@ -54,6 +54,39 @@ def unpack_classes(text: str) -> NDArray[np.int64]:
 def count_classes(text: str) -> int:
     """Return how many indices `pack_classes` wrote, without reading them."""
     return int(text.split(":")[1]) if text else 0
+
+
+_HALF = "f2:"
+
+
+def pack_numbers(values: Sequence[float]) -> str:
+    """Write one number a row in half precision (three digits): ``f2:<n>:<base64>``."""
+    import numpy as np
+
+    packed = base64.b64encode(np.asarray(values, dtype="<f2").tobytes()).decode("ascii")
+    return f"{_HALF}{len(values)}:{packed}"
+
+
+def unpack_numbers(text: str) -> NDArray[np.float64]:
+    """Read what `pack_numbers` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the text is not whole.
+    """
+    import numpy as np
+
+    n, packed = text.removeprefix(_HALF).split(":")
+    raw = base64.b64decode(packed, validate=True)
+    if not text.startswith(_HALF) or len(raw) != 2 * int(n):
+        raise ValueError(f"{len(raw)} bytes are not {n} numbers in half precision")
+    return np.frombuffer(raw, dtype="<f2").astype(np.float64)
+
+
+def holds_classes(text: str) -> bool:
+    """Whether a text was written by `pack_classes`."""
+    return not text.startswith(_HALF)
 
 
 def pack_rows(rows: Sequence[int], total: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from qlmbench.data.datasets import dataset_identity
 from qlmbench.data.encoders import encoder_identity
@@ -22,6 +23,7 @@ from qlmbench.spec import (
     Spec,
     Split,
     Study,
+    Task,
     Value,
     matches,
 )
@@ -49,6 +51,10 @@ class Trial(Spec):
     encoder_tuning: EncoderTuning | None = None
     """How the encoder is tuned on the training rows; None for a frozen one."""
     split: Split
+    task: Task | None = None
+    """What is predicted; None for a class."""
+    choose_by: Literal["loss"] | None = None
+    """What on validation decides among configurations; None for accuracy."""
     repetition: int
 
     @cached_property
@@ -205,6 +211,8 @@ def make_trials(
                 encoder=info.encoder,
                 encoder_tuning=protocol.encoder_tuning,
                 split=protocol.split,
+                task=None if protocol.task == "classification" else protocol.task,
+                choose_by="loss" if protocol.choose_by == "loss" else None,
                 repetition=repetition,
             )
 

@@ -63,6 +63,8 @@ class Record(Entry):
     cost: Cost | None = None
     seconds: float = 0.0
     """Wall-clock seconds of fitting and scoring, divided among trials trained together."""
+    seconds_per_epoch: float | None = None
+    """Wall-clock seconds of one epoch of training, where it was trained by itself, by epochs."""
     stacked: int = 1
     """Number of trainings that ran together."""
     peak_memory_mb: float = 0.0
@@ -76,7 +78,10 @@ class Record(Entry):
 
 
 class Predictions(Entry):
-    """Predicted classes of a trial, row by row of the split; see `qlmbench.packing`."""
+    """What a trial predicted, row by row of the split; see `qlmbench.packing`.
+
+    Classes, or for a language model the mean log-likelihood of each row's tokens.
+    """
 
     id: str
     validation: str
@@ -117,6 +122,22 @@ class Conditions(Entry):
     rows: list[Condition]
 
 
+class AttentionMap(Entry):
+    """Where the attention of a trained model goes in one text."""
+
+    tokens: list[str]
+    """Its tokens, length T."""
+    weights: list[list[float]]
+    """T rows of T weights, a query a row, mean over the heads; a row sums to 1."""
+
+
+class AttentionMaps(Entry):
+    """Attention of a trained model in a few test texts, the same ones for every arm."""
+
+    id: str
+    maps: list[AttentionMap]
+
+
 class SplitLabels(Entry):
     """True labels of a repetition, so that a metric can be added without training again."""
 
@@ -151,5 +172,6 @@ class Outcome(Entry):
     curves: Curves | None = None
     tuning: Tuning | None = None
     conditions: Conditions | None = None
+    attention: AttentionMaps | None = None
     split: SplitLabels | None = None
     environment: dict[str, str] = {}

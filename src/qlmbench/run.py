@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from qlmbench.data.datasets import Dataset
     from qlmbench.data.splits import Rows
+    from qlmbench.data.tokens import TokenEncoder, Vocabulary
     from qlmbench.experiment import RepetitionData
     from qlmbench.spec import EncoderTuning
 
@@ -118,7 +119,11 @@ def run_plan(
         try:
             store.save_info(plan.info)
             try:
-                work = longest_first(jobs_of(todo), seconds_by_arm(plan, store))
+                work = (
+                    one_by_one(todo)
+                    if plan.protocol.alone
+                    else longest_first(jobs_of(todo), seconds_by_arm(plan, store))
+                )
                 for outcome in _outcomes(work, data, store, jobs, say):
                     summary.finished += outcome.record.status == "ok"
                     summary.failed += outcome.record.status == "failed"
@@ -167,6 +172,11 @@ def jobs_of(todo: Sequence[Trial]) -> list[list[Trial]]:
     return list(groups.values())
 
 
+def one_by_one(todo: Sequence[Trial]) -> list[list[Trial]]:
+    """Give each trial a job of its own, arms in turn: what slows the machine slows them all."""
+    return [[trial] for trial in sorted(todo, key=lambda trial: trial.repetition)]
+
+
 def longest_first(work: list[list[Trial]], seconds: dict[str, float]) -> list[list[Trial]]:
     """Put the jobs first that took long when last run, and unknown ones before them.
 
@@ -197,6 +207,7 @@ def prepare(plan: Plan, repetitions: Sequence[int], say: Say, jobs: int = 1) -> 
     from qlmbench.data.datasets import load_dataset
     from qlmbench.data.encoders import encode
     from qlmbench.data.splits import draw
+    from qlmbench.data.tokens import token_encoder
 
     progress = _throttled(say)
     dataset = load_dataset(plan.dataset, progress=progress)
@@ -208,6 +219,9 @@ def prepare(plan: Plan, repetitions: Sequence[int], say: Say, jobs: int = 1) -> 
     tuning = plan.protocol.encoder_tuning
     if tuning is not None:
         return _tuned(plan, tuning, dataset, drawn, say, jobs)
+    tokens = token_encoder(plan.encoder)
+    if tokens is not None:
+        return {r: _tokenised(tokens, dataset, r, rows) for r, rows in drawn.items()}
     texts = sorted({text for rows in drawn.values() for text in _texts(dataset, rows)})
     features = encode(plan.encoder, texts, progress=progress, jobs=os.cpu_count() or 1)
     index = {text: i for i, text in enumerate(texts)}
@@ -250,12 +264,26 @@ def _tuned_repetition(
     return {repetition: _repetition(repetition, dataset, rows, index, features)}
 
 
+def _tokenised(
+    encoder: TokenEncoder, dataset: Dataset, repetition: int, rows: Rows
+) -> RepetitionData:
+    """Make the vocabulary of the training texts, and turn all texts into ids with it."""
+    from qlmbench.data.splits import select
+
+    vocabulary = encoder.fit(select(dataset, rows.train)[0])
+    texts = sorted(set(_texts(dataset, rows)))
+    index = {text: i for i, text in enumerate(texts)}
+    ids = vocabulary.encode(texts)
+    return _repetition(repetition, dataset, rows, index, ids, vocabulary)
+
+
 def _repetition(
     repetition: int,
     dataset: Dataset,
     rows: Rows,
     index: dict[str, int],
-    features: NDArray[np.float32],
+    features: NDArray[np.float32 | np.int32],
+    vocabulary: Vocabulary | None = None,
 ) -> RepetitionData:
     """Collect where the features of each role stand, and its labels."""
     import numpy as np
@@ -276,7 +304,7 @@ def _repetition(
         test=pack_classes(labels["test"].tolist()),
         test_rows=pack_rows(*positions(dataset, rows.test)),
     )
-    return RepetitionData(features, places, labels, split, len(dataset.classes))
+    return RepetitionData(features, places, labels, split, len(dataset.classes), vocabulary)
 
 
 def _texts(dataset: Dataset, rows: Rows) -> Iterator[str]:

@@ -19,12 +19,23 @@ from qlmbench.errors import nearest, unknown
 Scalar = bool | int | float | str
 Value = Scalar | list[Scalar]
 
-METRICS = tuple(
-    f"{role}_{metric}"
-    for role in ("train", "validation", "test")
-    for metric in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
-)
-"""Metrics of a classifier that every record has."""
+Task = Literal["classification", "language-model"]
+"""What is predicted: the class of a text, or each of its tokens from those before it."""
+
+SECONDS_PER_EPOCH = "seconds_per_epoch"
+
+_SCORES: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"),
+    "language-model": ("token_accuracy", "cross_entropy", "perplexity"),
+}
+
+
+def metrics_of(task: Task) -> tuple[str, ...]:
+    """Return the metrics that a record of a task can have, as a claim may name them."""
+    roles = ("train", "validation", "test")
+    scores = tuple(f"{role}_{metric}" for role in roles for metric in _SCORES[task])
+    return (*scores, SECONDS_PER_EPOCH)
+
 
 MAIN = "main"
 """Name of the only setting of a study that declares none."""
@@ -250,6 +261,19 @@ class Setting(Spec):
     """Conditions that trained models are also scored under, one at a time, those that they know."""
     curve: str = ""
     """Settings that share this word are points of one curve over the number of training rows."""
+    task: Task = "classification"
+    """What is predicted."""
+    choose_by: Literal["accuracy", "loss"] = "accuracy"
+    """What on validation decides among the configurations of a tuned arm; ties go to the other.
+    Language models are chosen by loss."""
+    metric: str = ""
+    """Metric of its tables and figures; default that of the study's first claim."""
+    alone: bool = False
+    """Train each repetition by itself, so that seconds are those of one training."""
+    compare: list[str] = []
+    """Arms, by name, whose training curves are drawn in one figure."""
+    threshold: float | None = Field(default=None, gt=0)
+    """Validation loss of which it is told by which epoch each arm reached it."""
 
 
 class Profile(Spec):
@@ -293,6 +317,12 @@ class Protocol(Spec):
     grid: dict[str, list[Scalar]]
     evaluate: dict[str, list[Scalar]]
     curve: str
+    task: Task
+    choose_by: Literal["accuracy", "loss"]
+    metric: str
+    alone: bool
+    compare: list[str]
+    threshold: float | None
 
     def runs(self, arm: str) -> bool:
         """Whether an arm of this name is run."""
@@ -400,15 +430,25 @@ class Study(Spec):
             for protocol in self.protocols(profile).values():
                 self._check_options(protocol)
         for claim in self.claims:
-            if claim.metric not in METRICS:
-                where = f"claim {claim.id!r}: unknown metric {claim.metric!r}"
-                raise ValueError(where + nearest(claim.metric, list(METRICS)))
+            for setting in filter(None, (self._setting_of(claim), claim.versus_setting)):
+                _must_measure(claim.metric, self._declared(setting), f"claim {claim.id!r}")
         return self
+
+    def _setting_of(self, claim: Claim) -> str:
+        """Return the setting that decides a claim: its own, or the first of the first profile."""
+        return claim.setting or next(iter(self.protocols(next(iter(self.profiles)))))
+
+    def _declared(self, setting: str) -> Setting:
+        return self.settings.get(setting, Setting())
 
     def _check_options(self, protocol: Protocol) -> None:
         """Refuse what a setting asks for and no arm of it would follow."""
         where = f"profile {protocol.profile!r}, setting {protocol.setting!r}"
+        if protocol.metric:
+            _must_measure(protocol.metric, protocol, where)
         names = [arm.name for arm in self.arms]
+        for name in protocol.compare:
+            _must_be_known(name, names, f"{where}: compare")
         for pattern in protocol.arms:
             if not fnmatch.filter(names, pattern):
                 raise ValueError(f"{where}: no arm is called {pattern!r}{nearest(pattern, names)}")
@@ -492,6 +532,12 @@ class Study(Spec):
             grid=given.tune,
             evaluate=given.evaluate,
             curve=given.curve,
+            task=given.task,
+            choose_by=given.choose_by,
+            metric=given.metric,
+            alone=given.alone,
+            compare=given.compare,
+            threshold=given.threshold,
         )
 
     def profile(self, name: str) -> Profile:
@@ -510,6 +556,19 @@ class Study(Spec):
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Whether a name fits one of some shell patterns; without patterns, every name does."""
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _must_measure(metric: str, setting: Setting | Protocol, where: str) -> None:
+    """Refuse a metric that no record of a setting would have."""
+    known = metrics_of(setting.task)
+    if metric not in known:
+        task = "" if setting.task == "classification" else f" of a {setting.task}"
+        raise ValueError(f"{where}: unknown metric {metric!r}{task}{nearest(metric, list(known))}")
+    if metric == SECONDS_PER_EPOCH and not setting.alone:
+        raise ValueError(
+            f"{where}: {metric!r} is measured where the setting has 'alone = true': trainings in a "
+            "stack share their seconds"
+        )
 
 
 def _must_be_known(name: str, names: list[str], where: str) -> None:

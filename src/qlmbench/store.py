@@ -22,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from qlmbench.errors import UserError
 from qlmbench.records import (
+    AttentionMaps,
     Conditions,
     Curves,
     Entry,
@@ -152,6 +153,7 @@ class Store:
             self._merge("tuning", Tuning, [o.tuning for o in done if o.tuning])
             conditions = [o.conditions for o in done if o.conditions]
             self._merge("conditions", Conditions, conditions)
+            self._merge("attention", AttentionMaps, [o.attention for o in done if o.attention])
             self._merge_environments([o for o in good if o.environment])
             self._merge("records", Record, [o.record for o in done])
             failed = [o.record for o in good if o.record.status == "failed"]
@@ -201,6 +203,10 @@ class Store:
     def conditions(self) -> dict[str, Conditions]:
         """Return the scores under other conditions, by trial."""
         return {row.id: row for row in self._rows("conditions", Conditions)}
+
+    def attention(self) -> dict[str, AttentionMaps]:
+        """Return where the attention of trained models goes in a few texts, by trial."""
+        return {row.id: row for row in self._rows("attention", AttentionMaps)}
 
     def splits(self) -> dict[int, SplitLabels]:
         """Return true labels by repetition."""

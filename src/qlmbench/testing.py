@@ -26,7 +26,7 @@ from qlmbench.run import run_plan
 from qlmbench.spec import ArmKind, Study
 from qlmbench.store import Store
 
-VARIES = {"seconds", "peak_memory_mb", "finished", "stacked", "environment"}
+VARIES = {"seconds", "seconds_per_epoch", "peak_memory_mb", "finished", "stacked", "environment"}
 """Fields of a record that may differ between two runs of one trial."""
 
 
@@ -80,54 +80,64 @@ def arguments_match(study: Study, _folder: Path) -> None:
 def every_arm_runs(study: Study, folder: Path) -> None:
     """Every arm gives a sound record in the smoke profile.
 
-    Outside as-published arms, every trainable number outside a circuit reaches an output. Inside a
-    circuit some angles never matter, such as phases just before photons are counted; the tables
-    name them, and they are no fault of a study.
+    Outside as-published arms, every trainable number outside a circuit reaches an output, but for
+    those that a model names as ``inert`` by design. Inside a circuit some angles never matter, such
+    as phases just before photons are counted; the tables name them, and they are no fault of a
+    study.
     """
-    plan = make_plans(study, "smoke", repetitions=1)[0]
-    left_out = {arm.name for arm in study.arms} - {arm.name for arm in plan.arms}
+    plans = make_plans(study, "smoke", repetitions=1)
+    left_out = {arm.name for arm in study.arms} - {arm.name for p in plans for arm in p.arms}
     assert not left_out, f"the smoke profile does not run {', '.join(sorted(left_out))}"
-    records, failures = _run(plan, folder, jobs=2)
+    runs = [_run(plan, folder / plan.info.setting, jobs=2) for plan in plans]
+    failures = [failure for _, failed in runs for failure in failed]
     assert not failures, f"{failures[0].arm}: {failures[0].error}"
-    for record in records:
+    for record in (record for records, _ in runs for record in records):
         if record.parameters is None or study.arm(record.arm).kind is ArmKind.AS_PUBLISHED:
             continue
-        dead = record.parameters.dead_in if record.parameters.dead_classical else {}
-        assert not dead, f"arm {record.arm!r}: parameters without effect: {dead}"
+        dead = record.parameters.dead_in
+        trial = next(t for plan in plans for t in plan.trials if t.id == record.id)
+        inert = getattr(model_class(study.name, trial.model)(**trial.params), "inert", {})
+        meant = sum(number for name, number in dead.items() if inert.get(name) == number)
+        assert record.parameters.dead_classical == meant, (
+            f"arm {record.arm!r}: parameters without effect: {dead}"
+        )
 
 
 def records_do_not_depend_on_the_way(study: Study, folder: Path) -> None:
     """Stacked or alone, in this order or another, in one process or two: equal records."""
-    plan = _smoke(study, repetitions=2)
-    together, _ = _run(plan, folder / "together")
-    # One repetition at a time, the last one and the last arm first: nothing is trained stacked.
-    for repetition in (1, 0):
-        trials = tuple(t for t in reversed(plan.trials) if t.repetition == repetition)
-        _run(dataclasses.replace(plan, trials=trials), folder / "alone")
-    in_processes, _ = _run(plan, folder / "processes", jobs=2)
-    one_by_one = Store(folder / "alone")
-    expected = _comparable(together, Store(folder / "together"))
-    assert _comparable(one_by_one.records(), one_by_one) == expected
-    assert _comparable(in_processes, Store(folder / "processes")) == expected
+    for plan in _smoke(study, repetitions=2):
+        own = folder / plan.info.setting
+        together, _ = _run(plan, own / "together")
+        # One repetition at a time, the last one and the last arm first: nothing is stacked.
+        for repetition in (1, 0):
+            trials = tuple(t for t in reversed(plan.trials) if t.repetition == repetition)
+            _run(dataclasses.replace(plan, trials=trials), own / "alone")
+        in_processes, _ = _run(plan, own / "processes", jobs=2)
+        one_by_one = Store(own / "alone")
+        expected = _comparable(together, Store(own / "together"))
+        assert _comparable(one_by_one.records(), one_by_one) == expected
+        assert _comparable(in_processes, Store(own / "processes")) == expected
 
 
 def second_run_does_nothing(study: Study, folder: Path) -> None:
     """Show that a finished trial is never run again."""
-    plan = _smoke(study, repetitions=1)
-    _run(plan, folder)
-    store = Store(folder)
-    done = run_plan(plan, store, jobs=1, overwrite="only-missing", say=_silent)
-    assert (done.finished, done.already_done) == (0, len(plan.trials))
+    for plan in _smoke(study, repetitions=1):
+        own = folder / plan.info.setting
+        _run(plan, own)
+        done = run_plan(plan, Store(own), jobs=1, overwrite="only-missing", say=_silent)
+        assert (done.finished, done.already_done) == (0, len(plan.trials))
 
 
-def _smoke(study: Study, repetitions: int) -> Plan:
+def _smoke(study: Study, repetitions: int) -> list[Plan]:
     """Plan the smoke profile for one arm of each model and group: siblings run the same code."""
-    plan = make_plans(study, "smoke", repetitions=repetitions)[0]
-    chosen = {(arm.model, arm.group): arm for arm in reversed(plan.arms)}
-    arms = tuple(arm for arm in plan.arms if arm in chosen.values())
-    names = {arm.name for arm in arms}
-    trials = tuple(trial for trial in plan.trials if trial.arm in names)
-    return dataclasses.replace(plan, arms=arms, trials=trials)
+    plans = []
+    for plan in make_plans(study, "smoke", repetitions=repetitions):
+        chosen = {(arm.model, arm.group): arm for arm in reversed(plan.arms)}
+        arms = tuple(arm for arm in plan.arms if arm in chosen.values())
+        names = {arm.name for arm in arms}
+        trials = tuple(trial for trial in plan.trials if trial.arm in names)
+        plans.append(dataclasses.replace(plan, arms=arms, trials=trials))
+    return plans
 
 
 def _run(plan: Plan, folder: Path, jobs: int = 1) -> tuple[list[Record], list[Record]]:

@@ -45,6 +45,7 @@ def test_identities_are_the_same_as_ever() -> None:
 GOLDEN = {
     "rotten-tomatoes": "89f04f5983882767",
     "sst2-glue": "e00fb9ae217a3247",
+    "token-sentiment": "db1de4c516f06eb6",
     "toy": "9151b95a00f41398",
     "vader-domains": "e55cd71c44a28bea",
     "vader-movies": "5914b0363645c7ae",

@@ -1,5 +1,6 @@
 """The small transformer trains many copies as if alone, and its embeddings are what they say."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,17 @@ def test_the_stacked_embedding_is_the_single_one(optimized: bool) -> None:
     np.testing.assert_allclose(head.embedding_table(), single.table().numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize("n_ids", [5, 200])
+@pytest.mark.parametrize("n_tokens", [3, 20])
+def test_a_quantum_embedding_is_its_table_however_few_tokens_there_are(
+    n_ids: int, n_tokens: int
+) -> None:
+    head = Classifier(angle_scale=1.0, **FAST).fit(*rows(0))
+    ids = torch.randint(n_tokens, (1, n_ids), generator=torch.Generator().manual_seed(0))
+    vectors = head.network_.embedding(ids)[0].detach().numpy()
+    np.testing.assert_allclose(vectors, head.embedding_table()[ids[0].numpy()], atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["classical", "quantum"])
 def test_the_stacked_attention_is_the_single_one(kind: Any) -> None:
     stack = {"seeds": [1, 2], "scales": [1.0, 1.0], "dtype": torch.float64}
@@ -116,21 +128,36 @@ def test_the_stacked_attention_is_the_single_one(kind: Any) -> None:
     for r, seed in enumerate(stack["seeds"]):  # type: ignore[arg-type, var-annotated]
         quantum = QuantumAttention(8, 2, seed=seed, dtype=torch.float64)
         rows = slice(None) if kind == "quantum" else slice(0, 2)  # torch gives NaN where all is
-        single = quantum if kind == "quantum" else _classical(quantum)
+        single = quantum if kind == "quantum" else _classical(stacked, r)
         expected = single(x[r, rows], x[r, rows], x[r, rows], padding[r, rows])[0]
         torch.testing.assert_close(ours[r, rows], expected)
 
 
-def _classical(quantum: QuantumAttention) -> nn.MultiheadAttention:
-    """Make torch's attention with the same projections."""
+def _classical(stacked: StackedAttention, r: int) -> nn.MultiheadAttention:
+    """Make torch's attention with the projections of one copy."""
     module = nn.MultiheadAttention(8, 2, batch_first=True, dtype=torch.float64)
-    projections: list[Any] = [quantum.query_proj, quantum.key_proj, quantum.value_proj]
+    projections = [stacked.query, stacked.key, stacked.value]
     with torch.no_grad():
-        module.in_proj_weight.copy_(torch.cat([p.weight for p in projections]))
+        module.in_proj_weight.copy_(torch.cat([p.weight[r] for p in projections]))
         assert module.in_proj_bias is not None
-        module.in_proj_bias.copy_(torch.cat([p.bias for p in projections]))
-    module.out_proj.load_state_dict(quantum.out_proj.state_dict())  # type: ignore[union-attr]
+        module.in_proj_bias.copy_(torch.cat([p.bias[r].flatten() for p in projections]))
+        module.out_proj.weight.copy_(stacked.out.weight[r])
+        module.out_proj.bias.copy_(stacked.out.bias[r].flatten())
     return module
+
+
+def test_classical_attention_starts_at_the_scale_of_torchs() -> None:
+    stack: Any = {"seeds": list(range(40)), "scales": [1.0] * 40, "dtype": torch.float64}
+    ours = StackedAttention("classical", 8, 1, 1.0, **stack)
+    peer = nn.MultiheadAttention(8, 1)
+    bounds = {"query": 6 / 32, "key": 6 / 32, "value": 6 / 32, "out": 1 / 8}
+    for name, squared in bounds.items():
+        linear = getattr(ours, name)
+        assert float(linear.weight.detach().abs().max()) == pytest.approx(squared**0.5, rel=0.01)
+        assert not linear.bias.any()
+    assert float(peer.in_proj_weight.detach().abs().max()) <= bounds["query"] ** 0.5
+    assert not peer.in_proj_bias.any()
+    assert not peer.out_proj.bias.any()
 
 
 @pytest.mark.parametrize("embedding", ["table", "quantum"])
@@ -208,6 +235,37 @@ def test_without_temperature_the_attention_is_nearly_uniform() -> None:
     assert weights.shape == (40, 1, 6, 6)
     assert (weights.max(-1) / weights.min(-1)).max() <= np.e
     np.testing.assert_allclose(weights.sum(-1), 1)
+
+
+@pytest.mark.parametrize("padding_id", [None, 0])
+def test_the_entropy_of_the_attention_is_that_of_its_weights(padding_id: int | None) -> None:
+    X, y = rows(0)
+    X[::2, 4:] = 0
+    X[0, 1:] = 0
+    head = Classifier(padding_id=padding_id, embedding="table", num_heads=2, **FAST).fit(X, y)
+    kept = np.ones(X.shape, dtype=bool) if padding_id is None else padding_id != X
+    each = []
+    for weights, real in zip(head.attention_weights(X), kept, strict=True):
+        if real.sum() > 1:
+            known = weights[:, real][:, :, real]
+            each += list((-(known * np.log(known)).sum(-1) / np.log(real.sum())).mean(0))
+    entropy = head.diagnostics(X)["attention_entropy"]
+    assert entropy == pytest.approx(np.mean(each))
+    assert 0 < entropy < 0.99
+
+
+def test_uniform_attention_has_the_entropy_one_and_no_attention_has_none() -> None:
+    X = rows(1)[0]
+    uniform = fitted_at_start(embedding="table", init_scale=0.0)
+    assert uniform.diagnostics(X)["attention_entropy"] == pytest.approx(1)
+    assert fitted_at_start(attention="none").diagnostics(X) == {}
+
+
+def test_the_classifier_lists_every_argument_once() -> None:
+    names = list(inspect.signature(Classifier.__init__).parameters)
+    assert names[:3] == ["self", "vocab_size", "embedding_dim"]
+    assert {"padding_id", "shots", "class_weight", "epochs"} < set(names)
+    assert set(names) - {"self"} == set(Classifier().get_params())
 
 
 def test_counts_say_what_a_circuit_can_do() -> None:

@@ -9,15 +9,17 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from qlmbench.report import style
 from qlmbench.report.figures import modes_frame, plots_of
 from qlmbench.report.load import load_results
 from qlmbench.report.plots.arms import grouped
-from qlmbench.report.plots.labels import spread
+from qlmbench.report.plots.labels import inside, spread
 from qlmbench.report.plots.limits import lowest_shown
-from qlmbench.report.plots.modes import accuracy_by_modes
+from qlmbench.report.plots.modes import values_by_modes
 from qlmbench.report.sections import RunSection
 from qlmbench.report.tables import comparison_frame, sized
 from qlmbench.spec import ArmKind
@@ -176,7 +178,7 @@ def test_groups_of_two_fock_spaces_have_a_panel_each(fake, results, arms):
     changed = replace(results, study=study.model_copy(update={"arms": spaces}))
     frame = modes_frame(changed, arms, "test_accuracy")
     assert {"photonic, fock", "photonic, unbunched"} <= set(frame["group"])
-    figure = accuracy_by_modes(frame, None, "test_accuracy")
+    figure = values_by_modes(frame, None, "test_accuracy")
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert len(titles) == frame["group"].nunique()
 
@@ -219,3 +221,13 @@ def test_labels_moved_apart_keep_their_order_and_their_distance():
     assert order == [2, 0, 1, 3]
     gaps = [placed[b] - placed[a] for a, b in itertools.pairwise(order)]
     assert min(gaps) >= 0.5 - 1e-6
+
+
+@given(st.lists(st.floats(-1, 2, allow_nan=False), min_size=1, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_labels_beside_a_panel_stay_between_its_ends_where_they_fit(values):
+    gap = 0.15
+    placed = inside(values, gap, 0.0, 1.0)
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    assert all(-1e-9 <= y <= 1 + 1e-9 for y in placed)
+    assert all(placed[b] - placed[a] >= gap - 1e-9 for a, b in itertools.pairwise(order))

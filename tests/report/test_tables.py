@@ -15,13 +15,13 @@ from qlmbench.packing import pack_classes
 from qlmbench.records import Outcome, Record
 from qlmbench.report import details
 from qlmbench.report.load import load_results
+from qlmbench.report.quoted import quoted_table
 from qlmbench.report.render import Table, to_csv, to_json, to_latex, to_markdown, to_text
 from qlmbench.report.tables import (
     best_baseline,
     comparison_frame,
     comparison_table,
     for_terminal,
-    quoted_table,
     reference_arm,
 )
 from qlmbench.spec import Quoted

@@ -36,6 +36,65 @@ def test_shares_read_as_percent_and_other_metrics_as_they_are():
     assert w.difference_with_unit("cosine", 0.25) == "+0.25"
 
 
+def test_losses_are_in_nats_and_times_carry_their_own_unit():
+    assert w.with_unit("test_log_loss", 0.08586) == "0.0859 nats"
+    assert w.difference_with_unit("train_cross_entropy", -0.5) == f"{w.MINUS}0.5 nats"
+    assert w.column_title("test_log_loss") == "test log loss, nats"
+    assert w.column_title("seconds_per_epoch") == "time per epoch"
+    assert w.with_unit("seconds_per_epoch", 0.01234) == "12.3 ms"
+    assert w.difference_with_unit("seconds_per_epoch", -1.5) == f"{w.MINUS}1.50 s"
+    assert w.difference("seconds_per_epoch", 0.0) == "0.00 ms"
+
+
+def test_an_interval_of_times_names_a_shared_unit_once():
+    assert w.interval("seconds_per_epoch", 0.01, 0.02) == "[10.0, 20.0] ms"
+    assert w.interval("seconds_per_epoch", 0.05, 2) == "[50.0 ms, 2.00 s]"
+    assert w.interval("test_log_loss", 0.1, 0.2) == "[0.1, 0.2]"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.01234, "0.0123"),
+        (173.6, "174"),
+        (12_345.6, "12,300"),
+        (999.7, "1,000"),
+    ],
+)
+def test_perplexities_keep_three_digits_and_are_never_written_with_an_exponent(number, text):
+    assert w.value("test_perplexity", number) == text
+
+
+@pytest.mark.parametrize(
+    ("metric", "size", "text"),
+    [
+        ("test_accuracy", 0.01, "one point"),
+        ("test_accuracy", 0.03, "3.0 points"),
+        ("test_log_loss", 0.01, "0.01 nats"),
+        ("seconds_per_epoch", 0.05, "50 ms"),
+        ("test_perplexity", 2.0, "2"),
+    ],
+)
+def test_the_size_of_a_margin_reads_in_its_unit(metric, size, text):
+    assert w.amount(metric, size) == text
+
+
+@pytest.mark.parametrize(
+    ("metric", "up"),
+    [
+        ("test_accuracy", True),
+        ("validation_token_accuracy", True),
+        ("test_macro_f1", True),
+        ("train_log_loss", False),
+        ("validation_cross_entropy", False),
+        ("test_perplexity", False),
+        ("seconds_per_epoch", False),
+    ],
+)
+def test_which_way_each_metric_of_a_record_goes(metric, up):
+    assert w.higher_is_better(metric) is up
+
+
 def test_a_difference_that_rounds_to_nothing_has_no_sign():
     assert w.difference("test_accuracy", -0.0001) == "0.0"
 

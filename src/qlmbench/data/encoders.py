@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from qlmbench.data.cache import Progress, cache_folder, identity_digest, sha256_of_file
 from qlmbench.data.features import FeatureCache, text_key
 from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage, fetch
+from qlmbench.data.tokens import FORMS, token_encoder
 from qlmbench.data.transformer import TransformerEncoder, settings_of
 from qlmbench.data.weights import MINILM, MINILM_FOLDER, MPNET, MPNET_FOLDER, PARAPHRASE_MPNET
 from qlmbench.errors import CorruptFileError, UserError, unknown
@@ -49,7 +50,7 @@ class _Registered:
 
 
 def encoder_names() -> list[str]:
-    """Return the registered names."""
+    """Return the registered names; besides, there are the forms of `qlmbench.data.tokens`."""
     return sorted([*_REGISTERED, HASHING])
 
 
@@ -82,6 +83,8 @@ def encoder_identity(name: str) -> dict[str, str]:
             "width": str(HASHING_WIDTH),
             "version": CODE_VERSION,
         }
+    if (tokens := token_encoder(name)) is not None:
+        return {"name": name, **tokens.identity}
     if (known := _REGISTERED.get(name)) is not None:
         shown, weights, settings = name, known.weights, known.settings
     else:
@@ -141,7 +144,7 @@ def encoder_folder(name: str) -> Path:
     UserError
         If there is no such encoder, it has no weights, or it cannot be fetched.
     """
-    if name == HASHING:
+    if name == HASHING or token_encoder(name) is not None:
         raise UserError(f"the encoder {name!r} has no weights and no folder")
     if (known := _REGISTERED.get(name)) is None:
         return _folder(name)
@@ -293,7 +296,8 @@ def _folder(name: str) -> Path:
         return folder
     if "/" in name or "\\" in name:
         raise UserError(f"{folder}: no such folder", expected="a sentence-transformers model")
-    raise unknown("encoder", name, encoder_names(), "qlmbench, and no folder either")
+    known = [*encoder_names(), *FORMS]
+    raise unknown("encoder", name, known, "qlmbench, and no folder either")
 
 
 def _weights_of(folder: Path) -> str:

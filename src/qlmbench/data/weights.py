@@ -106,3 +106,19 @@ PARAPHRASE_MPNET = HubFiles(
         )
     ),
 )
+
+# The files at this commit are Apache-2.0, as the model card says.
+DISTILBERT = HubFiles(
+    "distilbert/distilbert-base-uncased",
+    "12040accade4e8a0f71eabdb258fecc2e7e948be",
+    files=dict(
+        _listed(
+            "",
+            """
+69c94b0222d5d1f4b0ad027ca7416cdafb98378cbbb8305d0bf47c9365c60c83 config.json
+5e3f1108e3cb34ee048634875d8482665b65ac713291a7e32396fb18f6ff0063 model.safetensors
+ce64fce797c24f68df90b40a3f74f579b336a493db14bd583fd520ea0d8c9a98 tokenizer.json
+""",
+        )
+    ),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, Unpack
+from typing import Any, Self, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -64,10 +64,6 @@ class PhotonicClassifier(StackedClassifier):
         See `StackedClassifier`.
     """
 
-    conditions: ClassVar[frozenset[str]] = frozenset(
-        {"shots", "indistinguishability", "transmittance", "random_state"}
-    )
-
     def __init__(
         self,
         n_modes: int = 4,
@@ -97,6 +93,11 @@ class PhotonicClassifier(StackedClassifier):
         self.backend = backend
         self.transmittance = transmittance
         self.shots = shots
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Arguments that `under` may change."""
+        return frozenset({"shots", "indistinguishability", "transmittance", "random_state"})
 
     @classmethod
     def build(

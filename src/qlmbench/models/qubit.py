@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, Unpack
+from typing import Any, Self, Unpack
 
 import torch
 from sklearn.base import clone
@@ -54,10 +54,6 @@ class QubitClassifier(StackedClassifier):
         See `StackedClassifier`.
     """
 
-    conditions: ClassVar[frozenset[str]] = frozenset(
-        {"shots", "depolarizing", "n_trajectories", "random_state"}
-    )
-
     def __init__(
         self,
         n_qubits: int = 4,
@@ -83,6 +79,11 @@ class QubitClassifier(StackedClassifier):
         self.diff_method = diff_method
         self.depolarizing = depolarizing
         self.n_trajectories = n_trajectories
+
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Arguments that `under` may change."""
+        return frozenset({"shots", "depolarizing", "n_trajectories", "random_state"})
 
     @classmethod
     def build(

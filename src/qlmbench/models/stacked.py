@@ -2,76 +2,37 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Sequence
-from numbers import Integral
-from typing import Any, ClassVar, Self, TypedDict
+from typing import Any, Self, Unpack
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import nn
 
-from qlmbench.models.training import (
-    N_LOOKS,
-    FloatArray,
-    History,
-    Problem,
-    Schedule,
-    train_stack,
-)
-from qlmbench.records import Cost
+from qlmbench.models.stacked_model import ModelOptions, StackedModel, TrainingDivergedError
+from qlmbench.models.training import FloatArray, Problem
+
+__all__ = ["StackedClassifier", "TrainingDivergedError", "TrainingOptions"]
 
 
-class TrainingOptions(TypedDict, total=False):
+class TrainingOptions(ModelOptions, total=False):
     """Arguments that every trained head takes; see `StackedClassifier`."""
 
-    epochs: int
-    batch_size: int | None
-    learning_rate: float
-    weight_decay: float
-    init_scale: float
-    restore_best: bool
-    patience: int | None
     class_weight: str | dict[Any, float] | None
-    precision: str
-    random_state: int
 
 
-class TrainingDivergedError(ArithmeticError):
-    """The loss stopped being a number."""
-
-
-class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class StackedClassifier(ClassifierMixin, StackedModel):  # type: ignore[misc]
     """Base of heads that are trained by gradient; a subclass says what the network is.
 
     Parameters
     ----------
-    epochs : int, default=200
-        Passes over the training rows.
-    batch_size : int or None, default=32
-        Rows a step; None for all rows at once.
-    learning_rate : float, default=1e-3
-        Step size of Adam.
-    weight_decay : float, default=0.0
-        Factor of the L2 term.
-    init_scale : float, default=1.0
-        Factor on the usual scale of the initial weights and angles.
-    restore_best : bool, default=True
-        Whether to end with the state that was best on validation, where validation rows are given.
-    patience : int or None, default=None
-        Stop after so many epochs without improvement on validation.
     class_weight : "balanced", dict or None, default=None
         Weights of the classes in the loss.
-    precision : {"double", "single"}, default="double"
-        Floating-point type of the training. In double a head trained in a stack equals one trained
-        alone but for rounding in the last digits; in single the rounding may grow over epochs.
-    random_state : int, default=0
-        Seed of initialisation, batches and dropout.
+    **training
+        See `StackedModel`.
 
     Attributes
     ----------
@@ -87,67 +48,19 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Number of epochs trained.
     """
 
-    #: Copies trained together at most; more would not fit the processor's caches and gain nothing.
-    max_stack: ClassVar[int] = 60
-
-    #: States of a training that are compared on validation, about.
-    n_looks: ClassVar[int] = N_LOOKS
-
-    #: Arguments that may differ among the copies of one stack.
-    varying: ClassVar[frozenset[str]] = frozenset(
-        {"learning_rate", "weight_decay", "init_scale", "random_state"}
-    )
-
-    #: Arguments that `under` may change: those that say how the trained head is evaluated.
-    conditions: ClassVar[frozenset[str]] = frozenset()
-
     def __init__(
         self,
         *,
-        epochs: int = 200,
-        batch_size: int | None = 32,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.0,
-        init_scale: float = 1.0,
-        restore_best: bool = True,
-        patience: int | None = None,
         class_weight: str | dict[Any, float] | None = None,
-        precision: str = "double",
-        random_state: int = 0,
+        **training: Unpack[ModelOptions],
     ) -> None:
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.init_scale = init_scale
-        self.restore_best = restore_best
-        self.patience = patience
+        super().__init__(**training)
         self.class_weight = class_weight
-        self.precision = precision
-        self.random_state = random_state
-
-    def __init_subclass__(cls) -> None:
-        """Write out ``**training`` in the signature, which scikit-learn and readers look at."""
-        super().__init_subclass__()
-        own = inspect.signature(cls.__init__)
-        if any(p.kind is p.VAR_KEYWORD for p in own.parameters.values()):
-            shared = list(inspect.signature(StackedClassifier.__init__).parameters.values())[1:]
-            named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
-            cls.__init__.__signature__ = own.replace(parameters=[*named, *shared])  # type: ignore[attr-defined]
 
     @property
-    def stackable(self) -> bool:
-        """Whether several of these heads can be one stack."""
-        return True
-
-    # ---- what a subclass says ------------------------------------------------------------
-
-    @classmethod
-    def build(
-        cls, heads: Sequence[Self], n_features: int, n_classes: int, dtype: torch.dtype
-    ) -> nn.Module:
-        """Make the network of a stack: one copy a head, from (R, n, F) to logits (R, n, C)."""
-        raise NotImplementedError
+    def n_outputs(self) -> int:
+        """Number of classes."""
+        return len(self.classes_)
 
     # ---- scikit-learn --------------------------------------------------------------------
 
@@ -169,53 +82,7 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         -------
         self
         """
-        fitted = self.fit_many([self], [(X, y, X_val, y_val)])[0]
-        if isinstance(fitted, Exception):
-            raise fitted
-        return self
-
-    @classmethod
-    def fit_many(
-        cls,
-        heads: Sequence[Self],
-        rows: Sequence[tuple[FloatArray, Any, FloatArray | None, Any]],
-    ) -> list[Self | Exception]:
-        """Train several heads at once, each as if alone.
-
-        Heads that differ only in learning rate, weight decay, initial scale or random state, on
-        equally many rows, are trained as one stack.
-
-        Parameters
-        ----------
-        heads : sequence of heads
-            Unfitted; they are fitted in place.
-        rows : sequence of tuple
-            ``(X, y, X_val, y_val)`` of each head.
-
-        Returns
-        -------
-        list
-            The fitted heads; in the place of a head that could not be fitted, the error.
-        """
-        results: list[Self | Exception] = list(heads)
-        problems: dict[int, Problem] = {}
-        stacks: dict[Any, list[int]] = {}
-        for i, (head, row) in enumerate(zip(heads, rows, strict=True)):
-            try:
-                problem = problems[i] = head._check(*row)
-            except ValueError as fault:
-                results[i] = fault
-                continue
-            n_val = -1 if problem.y_val is None else len(problem.y_val)
-            alone = None if head.stackable else i
-            key = (head.structure(), problem.X.shape, n_val, len(head.classes_), alone)
-            stacks.setdefault(key, []).append(i)
-        for members in stacks.values():
-            errors = cls._fit_stack([heads[i] for i in members], [problems[i] for i in members])
-            for i, error in zip(members, errors, strict=True):
-                if error is not None:
-                    results[i] = error
-        return results
+        return super().fit(X, y, X_val, y_val)
 
     def predict_proba(self, X: FloatArray) -> FloatArray:
         """Return class probabilities, shape (n, n_classes)."""
@@ -234,76 +101,14 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.network_.eval()
         with torch.no_grad():
             # Block by block: memory stays bounded for any number of rows.
-            blocks = torch.split(torch.tensor(X, dtype=torch.float64), 4096)
+            blocks = torch.split(torch.tensor(np.array(X, dtype=np.float64)), 4096)
             logits = torch.cat([self.network_(block[None])[0] for block in blocks])
         return np.asarray(logits.numpy())
 
-    # ---- the same head elsewhere -----------------------------------------------------------
-
-    def under(self, **conditions: Any) -> Self:
-        """Return the trained head as it works under other conditions: shots, noise, loss.
-
-        Nothing is trained; this head stays as it is.
-
-        Parameters
-        ----------
-        **conditions
-            Constructor arguments with their new values; a head lists in its ``conditions`` which
-            ones it knows.
-
-        Returns
-        -------
-        head
-            A fitted copy with the same trained parameters.
-
-        Raises
-        ------
-        ValueError
-            If an argument is no condition, or gives the network another shape.
-        sklearn.exceptions.NotFittedError
-            If this head is not fitted.
-
-        Examples
-        --------
-        >>> head.under(shots=1000).score(X_test, y_test)  # doctest: +SKIP
-        """
-        check_is_fitted(self)
-        foreign = sorted(set(conditions) - self.conditions)
-        if foreign:
-            raise ValueError(
-                f"{type(self).__name__}.under: got {', '.join(foreign)}; expected only "
-                f"{', '.join(sorted(self.conditions)) or 'nothing'}: other arguments would make "
-                "another head, train that one"
-            )
-        other = copy.copy(self)
-        other.set_params(**conditions)
-        other._check_conditions()
-        other.network_ = other._evaluation_network()
-        _transfer(self.network_, other.network_, conditions)
-        return other
-
     # ---- inside --------------------------------------------------------------------------
 
-    def structure(self) -> str:
-        """Describe everything that the heads of one stack share."""
-        params = self.get_params(deep=False)
-        return repr(sorted((k, v) for k, v in params.items() if k not in self.varying))
-
-    def schedule(self) -> Schedule:
-        """Say how the stack is trained that this head is in."""
-        return Schedule(
-            self.epochs, self.batch_size, self.restore_best, self.patience, n_looks=self.n_looks
-        )
-
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
-        if self.precision not in _DTYPES:
-            raise ValueError(f"precision={self.precision!r}; expected one of {', '.join(_DTYPES)}")
-        epochs: Any = self.epochs
-        if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 1:
-            raise ValueError(f"epochs={epochs!r}; expected a whole number, at least 1")
-        if self.patience is not None and not self.restore_best:
-            raise ValueError("patience goes with restore_best=True: it ends at the best state")
-        self._check_conditions()
+        self._check_options()
         if (X_val is None) != (y_val is None):
             raise ValueError("give both X_val and y_val, or neither")
         X, y = validate_data(self, X, y)
@@ -319,96 +124,16 @@ class StackedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"y_val has classes that y has not: {sorted(unknown)}")
         return Problem(X, indices, X_val, np.searchsorted(self.classes_, y_val))
 
-    def _class_weights(self, indices: Any) -> FloatArray:
+    @classmethod
+    def _class_weights(
+        cls, heads: Sequence[Self], problems: Sequence[Problem]
+    ) -> list[FloatArray] | None:
+        if heads[0].class_weight is None:
+            return None
+        return [h._weights_of(p.y) for h, p in zip(heads, problems, strict=True)]
+
+    def _weights_of(self, indices: Any) -> FloatArray:
         weights = compute_class_weight(
             self.class_weight, classes=self.classes_, y=self.classes_[indices]
         )
         return np.asarray(weights, dtype=np.float64)
-
-    @classmethod
-    def _fit_stack(
-        cls, heads: Sequence[Self], problems: Sequence[Problem]
-    ) -> list[Exception | None]:
-        first = heads[0]
-        dtype = _DTYPES[first.precision]
-        network = cls.build(heads, problems[0].X.shape[1], len(first.classes_), dtype)
-        weighted = first.class_weight is not None
-        histories = train_stack(
-            network,
-            problems,
-            first.schedule(),
-            learning_rates=[h.learning_rate for h in heads],
-            weight_decays=[h.weight_decay for h in heads],
-            seeds=[h.random_state for h in heads],
-            class_weights=(
-                [h._class_weights(p.y) for h, p in zip(heads, problems, strict=True)]
-                if weighted
-                else None
-            ),
-        )
-        errors: list[Exception | None] = []
-        for r, (head, history) in enumerate(zip(heads, histories, strict=True)):
-            head.network_ = head._copy_of(network, r, len(heads))
-            head.history_ = history
-            head.n_iter_ = history.stopped_at
-            errors.append(_divergence(head, history))
-        return errors
-
-    @torch.no_grad()
-    def _copy_of(self, network: nn.Module, r: int, n_copies: int) -> nn.Module:
-        """Take copy r out of a stack, as a stack of one in double precision.
-
-        Scoring in double makes a row's result independent of its place among the rows.
-        """
-        alone = self._evaluation_network()
-        stacked = dict(network.named_parameters())
-        for name, parameter in alone.named_parameters():
-            values = stacked[name]
-            parameter.copy_(values[r : r + 1] if n_copies > 1 else values)
-        return alone
-
-    def _evaluation_network(self) -> nn.Module:
-        """Make the network of this head alone as it is evaluated, its parameters still to come."""
-        network = self.build([self], self.n_features_in_, len(self.classes_), torch.float64)
-        network.eval()
-        return network
-
-    def _check_conditions(self) -> None:
-        """Raise ValueError if a condition of the evaluation is out of its range."""
-
-    # ---- what the tables say of it ---------------------------------------------------------
-
-    def diagnostics(self, X: FloatArray) -> dict[str, float]:
-        """Return numbers that say how far the head's result can be trusted; none by default."""
-        return {}
-
-    def hardware_cost(self, n_train: int) -> Cost | None:
-        """Circuit evaluations that this training would take on a processor; None without one."""
-        return None
-
-
-_DTYPES = {"single": torch.float32, "double": torch.float64}
-
-
-@torch.no_grad()
-def _transfer(source: nn.Module, target: nn.Module, conditions: dict[str, Any]) -> None:
-    """Copy all parameters; another shape means that the conditions made another network."""
-    old, new = dict(source.named_parameters()), dict(target.named_parameters())
-    for name in sorted(old.keys() | new.keys()):
-        shapes = [tuple(p[name].shape) if name in p else None for p in (old, new)]
-        if shapes[0] != shapes[1]:
-            changed = ", ".join(f"{k}={v!r}" for k, v in conditions.items())
-            raise ValueError(
-                f"under({changed}) gives {name} the shape {shapes[1]}; trained was {shapes[0]}: "
-                "train a head with these arguments instead"
-            )
-        new[name].copy_(old[name])
-
-
-def _divergence(head: StackedClassifier, history: History) -> Exception | None:
-    if history.diverged_at is None:
-        return None
-    return TrainingDivergedError(
-        f"{type(head).__name__}: the loss is not a number from epoch {history.diverged_at} on "
-        f"(learning_rate={head.learning_rate}); try a smaller learning rate"
-    )

@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qlmbench.models.parameters import jacobian_rank
-from qlmbench.models.token_layers import TokenNetwork
 from qlmbench.models.token_tables import StackedQuantum
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubits import QubitCircuit
@@ -19,17 +18,26 @@ from qlmbench.seeding import seed_for
 # A derivative this small beside the largest of its network is rounding.
 _ROUNDING = 1e-12
 
+# Predictions at which it is looked whether a parameter does anything, at least.
+_N_POINTS = 256
 
-def count(stack: TokenNetwork, vocab_size: int, length: int) -> Parameters:
+
+def count(
+    stack: nn.Module, vocab_size: int, length: int, n_used: int, predictions: int = 1
+) -> Parameters:
     """Count the parameters of one copy of a stack.
 
     Parameters
     ----------
-    stack : TokenNetwork
+    stack : torch.nn.Module
         R copies at different random points: a rectified unit may be off for all tokens by accident
-        of one point, not of all.
+        of one point, not of all. Maps ids ``[R, B, T]`` to logits, by an ``embedding``.
     vocab_size, length : int
         Number of tokens, and of positions in a row.
+    n_used : int
+        Tokens whose vectors matter.
+    predictions : int
+        Number of predictions of a row.
 
     Returns
     -------
@@ -39,15 +47,15 @@ def count(stack: TokenNetwork, vocab_size: int, length: int) -> Parameters:
     """
     named = {name: p for name, p in stack.named_parameters() if p.requires_grad}
     copies = len(next(iter(named.values())))
-    logits = stack(_all_tokens(vocab_size, length).expand(copies, -1, -1))
+    rows = _all_tokens(vocab_size, length, math.ceil(_N_POINTS / predictions))
+    logits = stack(rows.expand(copies, -1, -1))
     dead = _dead(logits, named)
     circuit = stack.embedding.circuit if isinstance(stack.embedding, StackedQuantum) else None
     angles = named.get("embedding.angles")
     quantum = 0 if angles is None else angles[0].numel()
     dead_classical = sum(n for name, n in dead.items() if name != "embedding.angles")
     classical = sum(p[0].numel() for p in named.values()) - quantum
-    used = vocab_size - (stack.padding_id is not None)
-    rank = used * _rank_of_a_token(circuit.description) if quantum and circuit is not None else 0
+    rank = n_used * _rank_of_a_token(circuit.description) if quantum and circuit is not None else 0
     return Parameters(
         classical=classical,
         quantum=quantum,
@@ -73,9 +81,9 @@ def _dead(logits: Tensor, named: Mapping[str, Tensor]) -> dict[str, int]:
     return {name: number for name, number in counts.items() if number}
 
 
-def _all_tokens(vocab_size: int, length: int) -> Tensor:
+def _all_tokens(vocab_size: int, length: int, at_least: int) -> Tensor:
     """Rows in which every token stands, ``[1, n, T]``, in random order."""
-    n_rows = max(256, 2 * math.ceil(vocab_size / length))
+    n_rows = max(at_least, 2 * math.ceil(vocab_size / length))
     ids = torch.arange(n_rows * length) % vocab_size
     g = torch.Generator().manual_seed(seed_for("sampling", purpose="all tokens"))
     return ids[torch.randperm(len(ids), generator=g)].view(1, n_rows, length)

@@ -162,11 +162,13 @@ class StackedQuantum(nn.Module):
         """Look up ``[R, N]``, get ``[R, N, d]``."""
         copies, vocab_size, _ = self.angles.shape
         # From shots the whole vocabulary: how many are drawn must not depend on the other copies.
-        if ids.shape[1] >= vocab_size or self.circuit.shots is not None:
-            tokens = torch.arange(vocab_size, device=ids.device).expand(copies, -1)
-            return take(self._vectors(self.angles, tokens), ids)
-        tokens, places = distinct(ids)
-        return take(self._vectors(take(self.angles, tokens), tokens), places)
+        if self.circuit.shots is None:
+            tokens, places = distinct(ids)
+            # Of many ids that are nearly all tokens, too, which spares picking their angles.
+            if ids.shape[1] < vocab_size or 4 * tokens.shape[1] < 3 * vocab_size:
+                return take(self._vectors(take(self.angles, tokens), tokens), places)
+        tokens = torch.arange(vocab_size, device=ids.device).expand(copies, -1)
+        return take(self._vectors(self.angles, tokens), ids)
 
     @torch.no_grad()
     def start(self, *, activated: bool) -> Tensor:

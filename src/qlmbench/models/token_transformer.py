@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self, Unpack, cast, get_args
+from typing import Any, Self, Unpack
 
 import numpy as np
 import torch
-from sklearn.base import clone
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from qlmbench.models.layers import StackedLinear
-from qlmbench.models.measurement import Measurement, check_shots
-from qlmbench.models.photonic import SHOTS_ON_HARDWARE
 from qlmbench.models.stacked import StackedClassifier, TrainingOptions
-from qlmbench.models.token_attention import Temperature, check_heads, log_temperature
-from qlmbench.models.token_counts import count
-from qlmbench.models.token_embedding import Entangler, default_qubits, embedding_circuit
-from qlmbench.models.token_layers import AttentionKind, StackedAttention, TokenNetwork
-from qlmbench.models.token_tables import (
-    StackedFactored,
-    StackedQuantum,
-    StackedTable,
-    TableStart,
-    matched_values,
-    normal_values,
-)
-from qlmbench.models.training import FloatArray, Problem, Schedule
-from qlmbench.records import Cost, Parameters
-
-EmbeddingKind = Literal["table", "factored", "quantum", "quantum-unentangled", "quantum-frozen"]
-Attention = AttentionKind | Literal["none"]
+from qlmbench.models.token_attention import Temperature
+from qlmbench.models.token_ids import check_token_ids
+from qlmbench.models.token_layers import TokenNetwork
+from qlmbench.models.token_model import Attention, EmbeddingKind, TokenModel
+from qlmbench.models.token_tables import TableStart
+from qlmbench.models.training import FloatArray, IntArray, Problem
 
 
-# Random points at which it is looked whether a parameter does anything.
-_DRAWS = 8
-
-
-class TokenTransformerClassifier(StackedClassifier):
+class TokenTransformerClassifier(TokenModel, StackedClassifier):
     """Embedding, attention, feed-forward, mean over positions, linear readout.
 
     There is no residual connection, no normalisation and no position: a row is a bag of tokens. X
@@ -89,8 +69,6 @@ class TokenTransformerClassifier(StackedClassifier):
         See `StackedClassifier`.
     """
 
-    conditions: ClassVar[frozenset[str]] = frozenset({"shots", "random_state"})
-
     def __init__(
         self,
         vocab_size: int = 20,
@@ -134,100 +112,21 @@ class TokenTransformerClassifier(StackedClassifier):
         cls, heads: Sequence[Self], n_features: int, n_classes: int, dtype: torch.dtype
     ) -> nn.Module:
         """Make the network; see `StackedClassifier.build`."""
-        first = heads[0]
-        stack: dict[str, Any] = {
-            "seeds": [h.random_state for h in heads],
-            "scales": [h.init_scale for h in heads],
-            "dtype": dtype,
-        }
-        d, hidden = first.embedding_dim, first.feedforward
-        attention = (
-            None
-            if first.attention == "none"
-            else StackedAttention(first.attention, d, first.num_heads, first.temperature, **stack)
-        )
+        first, stack = heads[0], cls.stack_options(heads, dtype)
         return TokenNetwork(
-            first._embedding(**stack),
-            attention,
-            (
-                StackedLinear(d, hidden, name="feedforward0", **stack),
-                StackedLinear(hidden, d, name="feedforward1", **stack),
-            ),
-            StackedLinear(d, n_classes, name="out", **stack),
+            first.make_embedding(**stack),
+            first.make_attention(stack),
+            first.make_feedforward(stack),
+            StackedLinear(first.embedding_dim, n_classes, name="out", **stack),
             first.padding_id,
         )
 
     @property
-    def width(self) -> int:
-        """Qubits of a token's circuit, or values of a factored table."""
-        return default_qubits(self.embedding_dim) if self.n_qubits is None else self.n_qubits
-
-    @property
-    def is_quantum(self) -> bool:
-        """Whether tokens own circuits."""
-        return self.embedding.startswith("quantum")
-
-    def _embedding(self, seeds: list[int], scales: list[float], dtype: torch.dtype) -> nn.Module:
-        entangler: Entangler = "chain" if self.optimized else "ring"
-        output = StackedLinear(
-            self.width,
-            self.embedding_dim,
-            seeds=seeds,
-            name="embedding",
-            scales=scales,
-            dtype=dtype,
-        )
-        activation = torch.tanh if self.optimized else nn.Identity()
-        quantum = StackedQuantum(
-            self.vocab_size,
-            self.width,
-            self.n_layers,
-            "none" if self.embedding == "quantum-unentangled" else entangler,
-            output,
-            activation,
-            seeds=seeds,
-            scales=[self.angle_scale * scale for scale in scales],
-            shots=self.shots if self.is_quantum else None,
-            trainable=self.embedding != "quantum-frozen",
-            dtype=dtype,
-        )
-        if self.is_quantum:
-            return quantum
-        plain = self.embedding == "table"
-        width = self.embedding_dim if plain else self.width
-        if self.table_start == "normal":
-            start = normal_values((self.vocab_size, width), seeds, scales).to(dtype)
-        else:
-            start = quantum.start(activated=plain)
-            if self.table_start == "matched":
-                start = matched_values(start, seeds)
-        return StackedTable(start) if plain else StackedFactored(start, output, activation)
-
-    def schedule(self) -> Schedule:
-        """Say how the stack is trained; see `StackedClassifier.schedule`."""
-        return Schedule(
-            self.epochs, self.batch_size, self.restore_best, self.patience, self.gradient_clip
-        )
-
-    def _evaluation_network(self) -> nn.Module:
-        exact = clone(self).set_params(shots=None)
-        network = self.build([exact], self.n_features_in_, len(self.classes_), torch.float64)
-        network.eval()
-        embedding = network.embedding
-        if self.shots is not None and isinstance(embedding, StackedQuantum):
-            embedding.measurement = Measurement(self.random_state, self.shots)
-        return network
+    def n_used(self) -> int:
+        """Number of tokens whose vectors matter."""
+        return self.vocab_size - (self.padding_id is not None)
 
     # ---- what comes in -------------------------------------------------------------------
-
-    def __sklearn_tags__(self) -> Tags:
-        """Say that X holds categories, numbered from 0, of which the order does not matter."""
-        tags = super().__sklearn_tags__()
-        # The blobs of scikit-learn's checks differ by which column a value stands in.
-        tags.classifier_tags.poor_score = True
-        tags.input_tags.categorical = True
-        tags.input_tags.positive_only = True
-        return tags
 
     def logits(self, X: FloatArray) -> FloatArray:
         """Return logits, shape (n, n_classes), in double precision.
@@ -238,126 +137,33 @@ class TokenTransformerClassifier(StackedClassifier):
             If X holds something that is no token.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        self._check_ids(X)
+        self.token_rows(X)
         return super().logits(X)
 
+    def token_rows(self, X: Any) -> IntArray:
+        """Check rows of token ids, after training; return them as whole numbers, (n, T)."""
+        X = validate_data(self, X, reset=False)
+        check_token_ids(X, self.vocab_size, type(self).__name__)
+        return np.asarray(X, dtype=np.int64)
+
+    def n_keys(self, ids: IntArray) -> IntArray:
+        """Count the keys that each query may look at: every token of the row but padding."""
+        kept = np.ones_like(ids)
+        if self.padding_id is not None:
+            kept[ids == self.padding_id] = 0
+        keys: IntArray = kept * kept.sum(1, keepdims=True)
+        return keys
+
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
-        self._check_arguments()
         problem = super()._check(X, y, X_val, y_val)
         for rows in (problem.X, problem.X_val):
             if rows is not None:
-                self._check_ids(rows)
+                check_token_ids(rows, self.vocab_size, type(self).__name__)
         return problem
 
-    def _check_ids(self, X: FloatArray) -> None:
-        name = type(self).__name__
-        if not np.issubdtype(X.dtype, np.number):
-            raise ValueError(f"{name}: got X of type {X.dtype}; expected token ids, whole numbers")
-        low, high = X.min(), X.max()
-        if low < 0:
-            raise ValueError(
-                f"Negative values in data passed to {name}: got {low}; expected token ids from 0 "
-                f"to {self.vocab_size - 1}"
-            )
-        broken = X[np.floor(X) != X]
-        if broken.size:
-            raise ValueError(
-                f"{name}: got {broken[0]} in X; expected token ids, whole numbers from 0 to "
-                f"{self.vocab_size - 1}"
-            )
-        if high >= self.vocab_size:
-            raise ValueError(
-                f"{name}: got the token id {int(high)}; expected 0 to {self.vocab_size - 1}: set "
-                "vocab_size to the number of tokens"
-            )
-
-    def _check_arguments(self) -> None:
-        for name, value, known in (
-            ("embedding", self.embedding, get_args(EmbeddingKind)),
-            ("attention", self.attention, ("classical", "quantum", "none")),
-            ("table_start", self.table_start, get_args(TableStart)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}; expected one of {', '.join(known)}")
-        for name in ("vocab_size", "embedding_dim", "feedforward"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; expected at least 1")
-        check_heads(self.embedding_dim, self.num_heads)
-        log_temperature(self.temperature, (), torch.float64)
-        embedding_circuit(self.width, self.n_layers)
+    def _check_options(self) -> None:
+        super()._check_options()
         if self.padding_id is not None and not 0 <= self.padding_id < self.vocab_size:
             raise ValueError(
                 f"padding_id={self.padding_id}; expected None or 0 to {self.vocab_size - 1}"
             )
-        if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
-            raise ValueError(
-                f"gradient_clip={self.gradient_clip}; expected a positive number, or None"
-            )
-        if self.angle_scale < 0:
-            raise ValueError(f"angle_scale={self.angle_scale}; expected 0 or more")
-
-    def _check_conditions(self) -> None:
-        check_shots(self.shots)
-        if self.shots is not None and not self.is_quantum:
-            raise ValueError(
-                f"shots={self.shots} with embedding={self.embedding!r}; expected None, for there "
-                "is no circuit to measure"
-            )
-
-    # ---- looking inside ------------------------------------------------------------------
-
-    @torch.no_grad()
-    def embedding_table(self) -> FloatArray:
-        """Return the vectors of all tokens after training, shape (V, d)."""
-        check_is_fitted(self)
-        tokens = torch.arange(self.vocab_size)[None]
-        return np.asarray(self.network_.embedding(tokens)[0].numpy())
-
-    @torch.no_grad()
-    def attention_weights(self, X: FloatArray) -> FloatArray:
-        """Return the weights of the attention, shape (n, num_heads, T, T).
-
-        Raises
-        ------
-        ValueError
-            If there is no attention, or X holds something that is no token.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        self._check_ids(X)
-        network = cast(TokenNetwork, self.network_)
-        if network.attention is None:
-            raise ValueError("attention='none' has no weights; expected 'classical' or 'quantum'")
-        ids = torch.tensor(X, dtype=torch.long)[None]
-        weights = network.attention.weights(network.embed(ids), network.mask(ids, torch.float64))
-        return np.asarray(weights[0].numpy())
-
-    def count_parameters(self) -> Parameters:
-        """Count parameters, and those that can do anything; see ``models.token_counts``."""
-        check_is_fitted(self)
-        # Random points, with angles and vectors that differ among tokens.
-        random = {"init_scale": 1.0, "angle_scale": math.pi, "shots": None}
-        fresh = [clone(self).set_params(**random, random_state=seed) for seed in range(_DRAWS)]
-        network = self.build(fresh, self.n_features_in_, len(self.classes_), torch.float64)
-        return count(cast(TokenNetwork, network), self.vocab_size, self.n_features_in_)
-
-    def hardware_cost(self, n_train: int) -> Cost | None:
-        """Circuit evaluations that this training would take on a processor; None without circuits.
-
-        In each step every token that a batch can hold runs once, and twice for each of its angles
-        by the parameter-shift rule; each query of a quantum attention meets each key once.
-        """
-        length = self.n_features_in_
-        size = min(n_train, n_train if self.batch_size is None else self.batch_size)
-        circuits = 0
-        if self.is_quantum:
-            shifted = 0 if self.embedding == "quantum-frozen" else 2 * self.n_layers * self.width
-            tokens = min(self.vocab_size, size * length)
-            circuits += math.ceil(n_train / size) * tokens * (1 + 2 * shifted)
-        if self.attention == "quantum":
-            circuits += n_train * self.num_heads * length**2
-        circuits *= self.n_iter_
-        if not circuits:
-            return None
-        return Cost(circuits=circuits, shots=circuits * (self.shots or SHOTS_ON_HARDWARE))

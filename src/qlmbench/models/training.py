@@ -8,18 +8,20 @@ by element, so the gradient and the path of each copy are those of training it a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qlmbench.models.stacked_rows import StackedRows
 from qlmbench.seeding import seed_for
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-
 
 N_LOOKS = 40
 """Times that a training looks at validation (every epoch, if it has fewer)."""
@@ -32,7 +34,8 @@ class Problem:
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
-    y : ndarray of shape (n,)
+    y : ndarray of shape (n,) or (n, T)
+        Class index of each row, or of each of its T positions; -1 counts for nothing.
     X_val, y_val : ndarray, optional
         Validation rows, for the best state and for early stopping.
     """
@@ -54,14 +57,18 @@ class Schedule:
     batch_size : int or None
         Rows a step; None for all rows at once.
     restore_best : bool
-        Whether to end with the state of the best validation accuracy (ties: lowest loss) among
-        those that are compared.
+        Whether to end with the state that was best on validation among those that are compared.
     patience : int or None
         Epochs without improvement on validation after which a copy stops.
     gradient_clip : float or None
         Largest norm of the gradient of a copy; see `clip_gradients`.
     n_looks : int
         Number of states that are compared on validation; about, for looks are epochs apart.
+    best : {"accuracy", "loss"}
+        What makes a state the best: highest validation accuracy (ties: lowest loss), or lowest
+        validation loss.
+    look_size : int or None
+        Validation rows looked at together; None for all, whose logits must then fit into memory.
     """
 
     epochs: int
@@ -70,20 +77,49 @@ class Schedule:
     patience: int | None
     gradient_clip: float | None = None
     n_looks: int = N_LOOKS
+    best: Literal["accuracy", "loss"] = "accuracy"
+    look_size: int | None = None
 
 
 @dataclass
 class History:
-    """What happened to one copy, epoch by epoch."""
+    """What happened to one copy, epoch by epoch.
+
+    Attributes
+    ----------
+    epochs : list of int
+        Those after which was looked; the lists below have one value each.
+    train_loss, train_accuracy : list of float
+        Of the training rows during the epoch, from the logits of each batch before its step:
+        every batch meets another state, and dropout and shots take part.
+    validation_loss, validation_accuracy : list of float
+        Of the validation rows after the epoch.
+    best_epoch : int or None
+        Epoch whose state was restored.
+    diverged_at : int or None
+        Epoch in which the loss stopped being a number.
+    stopped_at : int
+        Last epoch trained.
+    steps : int
+        Steps of the optimiser, of the whole stack.
+    seconds : float
+        Wall-clock time in the epochs up to ``stopped_at``, looks at validation left out; that of
+        the whole stack.
+    n_copies : int
+        Copies in the stack.
+    """
 
     epochs: list[int] = field(default_factory=list)
     train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     validation_accuracy: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     diverged_at: int | None = None
     stopped_at: int = 0
     steps: int = 0
+    seconds: float = field(default=0.0, compare=False)
+    n_copies: int = 1
 
 
 class StackedAdam:
@@ -178,64 +214,21 @@ def clip_gradients(params: Sequence[nn.Parameter], limit: float) -> None:
         g.mul_(factors.view(-1, *[1] * (g.ndim - 1)))
 
 
-@dataclass(frozen=True)
-class _Stack:
-    """Rows of all copies: X (R, n, n_features), y (R, n), weights (R, n)."""
-
-    X: Tensor
-    y: Tensor
-    weights: Tensor
-
-    @classmethod
-    def of(
-        cls,
-        rows: Sequence[tuple[FloatArray, IntArray]],
-        class_weights: Sequence[FloatArray] | None,
-        dtype: torch.dtype,
-    ) -> _Stack:
-        X = torch.stack([torch.tensor(X, dtype=dtype) for X, _ in rows])
-        y = torch.stack([torch.tensor(y, dtype=torch.long) for _, y in rows])
-        if class_weights is None:
-            return cls(X, y, torch.ones(y.shape, dtype=dtype))
-        table = torch.stack([torch.tensor(w, dtype=dtype) for w in class_weights])
-        return cls(X, y, table.gather(1, y))
-
-    def batches(self, size: int | None, orders: list[torch.Generator]) -> Iterator[_Stack]:
-        """Yield the rows in batches, each copy in an order of its own."""
-        n = self.y.shape[1]
-        if size is None or size >= n:
-            yield self
-            return
-        order = torch.stack([torch.randperm(n, generator=g) for g in orders])
-        copies = torch.arange(len(order))[:, None]
-        for start in range(0, n, size):
-            rows = order[:, start : start + size]
-            yield _Stack(self.X[copies, rows], self.y[copies, rows], self.weights[copies, rows])
-
-    def losses(self, logits: Tensor) -> Tensor:
-        """Weighted mean cross-entropy of each copy, shape (R,)."""
-        each = nn.functional.cross_entropy(
-            logits.flatten(0, 1), self.y.flatten(), reduction="none"
-        ).view_as(self.y)
-        return (each * self.weights).sum(1) / self.weights.sum(1)
-
-    def accuracies(self, logits: Tensor) -> Tensor:
-        """Share of rows that are right, shape (R,)."""
-        return (logits.argmax(-1) == self.y).double().mean(1)
-
-
 class _BestStates:
     """The best state of each copy so far, and how long ago it was."""
 
-    def __init__(self, network: nn.Module, n_copies: int) -> None:
+    def __init__(self, network: nn.Module, n_copies: int, by: str) -> None:
         self.network = network
+        self.by = by
         self.states = [p.detach().clone() for p in network.parameters()]
         self.accuracy = torch.full((n_copies,), -1.0, dtype=torch.float64)
         self.loss = torch.full((n_copies,), math.inf, dtype=torch.float64)
         self.epoch = torch.zeros(n_copies, dtype=torch.long)
 
     def offer(self, epoch: int, accuracy: Tensor, loss: Tensor, running: Tensor) -> None:
-        better = (accuracy > self.accuracy) | ((accuracy == self.accuracy) & (loss < self.loss))
+        better = loss < self.loss
+        if self.by == "accuracy":
+            better = (accuracy > self.accuracy) | ((accuracy == self.accuracy) & better)
         better &= running
         if not better.any():
             return
@@ -268,9 +261,11 @@ def train_stack(
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (R, n, n_features) to logits (R, n, n_classes); parameters have a leading axis R.
+        Maps (R, n, n_features) to logits (R, n, n_classes), or (R, n, T, n_classes) where rows
+        have T targets; parameters have a leading axis R.
     problems : sequence of Problem
-        R sets of rows with class indices as labels; all of one size.
+        R sets of rows with class indices as labels; all of one size. Losses and accuracies are
+        means over the targets that count.
     schedule : Schedule
         Epochs, batches, and what validation decides.
     learning_rates, weight_decays : sequence of float
@@ -287,26 +282,31 @@ def train_stack(
         go on.
     """
     dtype = next(network.parameters()).dtype
-    train = _Stack.of([(p.X, p.y) for p in problems], class_weights, dtype)
+    train = StackedRows.of([(p.X, p.y) for p in problems], class_weights, dtype)
     validation = _validation_stack(problems, dtype)
     if validation is None and (schedule.patience is not None):
         raise ValueError("patience needs validation rows: give X_val and y_val to fit")
-    histories = [History() for _ in problems]
+    histories = [History(n_copies=len(problems)) for _ in problems]
     orders = [torch.Generator().manual_seed(seed_for("batches", seed=s)) for s in seeds]
     trainable = [p for p in network.parameters() if p.requires_grad]
     optimiser = StackedAdam(trainable, learning_rates, weight_decays)
-    best = _BestStates(network, len(problems))
+    best = _BestStates(network, len(problems), schedule.best)
     running = torch.ones(len(problems), dtype=torch.bool)
     look_every = max(
         1, min(schedule.epochs // schedule.n_looks, schedule.patience or schedule.epochs)
     )
+    seconds = 0.0
     for epoch in range(1, schedule.epochs + 1):
-        losses = _epoch(network, train, schedule, orders, optimiser, histories)
-        _note_divergence(histories, running, losses, epoch)
+        started = time.perf_counter()
+        result = _epoch(network, train, schedule, orders, optimiser, histories)
+        seconds += time.perf_counter() - started
+        _note_divergence(histories, running, result.losses, epoch)
         if epoch % look_every == 0 or epoch == schedule.epochs:
-            _look(network, validation, histories, losses, epoch, best, running)
+            _note_epoch(histories, epoch, result)
+            if validation is not None:
+                _look(network, validation, schedule.look_size, histories, epoch, best, running)
         for r in torch.nonzero(running).flatten().tolist():
-            histories[r].stopped_at = epoch
+            histories[r].stopped_at, histories[r].seconds = epoch, seconds
         if schedule.patience is not None:
             running &= epoch - best.epoch < schedule.patience
         if not running.any():
@@ -318,38 +318,49 @@ def train_stack(
     return histories
 
 
-def _validation_stack(problems: Sequence[Problem], dtype: torch.dtype) -> _Stack | None:
+def _validation_stack(problems: Sequence[Problem], dtype: torch.dtype) -> StackedRows | None:
     rows = [(p.X_val, p.y_val) for p in problems]
     given = [(X, y) for X, y in rows if X is not None and y is not None]
     if given and len(given) < len(rows):
         raise ValueError(f"{len(given)} of {len(rows)} problems have validation rows; give all")
-    return _Stack.of(given, None, dtype) if given else None
+    return StackedRows.of(given, None, dtype) if given else None
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """Mean loss and accuracy of each copy in one pass over the rows, shape (R,)."""
+
+    losses: Tensor
+    accuracies: Tensor
 
 
 def _epoch(
     network: nn.Module,
-    train: _Stack,
+    train: StackedRows,
     schedule: Schedule,
     orders: list[torch.Generator],
     optimiser: StackedAdam,
     histories: list[History],
-) -> Tensor:
-    """One pass over the rows; return the mean loss of each copy, shape (R,)."""
+) -> _Epoch:
+    """Train in one pass over the rows."""
     network.train()
     total, weight = torch.zeros(len(orders)), torch.zeros(len(orders))
+    right = torch.zeros(len(orders), dtype=torch.float64)
     for batch in train.batches(schedule.batch_size, orders):
-        losses = batch.losses(network(batch.X))
+        logits = network(batch.X)
+        losses = batch.losses(logits)
+        right += batch.n_right(logits.detach())
         optimiser.zero_grad()
         torch.autograd.backward(losses.sum())
         if schedule.gradient_clip is not None:
             clip_gradients(optimiser.params, schedule.gradient_clip)
         optimiser.step()
-        share = batch.weights.sum(1)
+        share = batch.weight()
         total = total + losses.detach() * share
         weight = weight + share
         for history in histories:
             history.steps += 1
-    return total / weight
+    return _Epoch(total / weight, right / train.n_counted())
 
 
 def _note_divergence(histories: list[History], running: Tensor, losses: Tensor, epoch: int) -> None:
@@ -359,25 +370,30 @@ def _note_divergence(histories: list[History], running: Tensor, losses: Tensor, 
             histories[r].diverged_at = epoch
 
 
+def _note_epoch(histories: list[History], epoch: int, result: _Epoch) -> None:
+    for r, history in enumerate(histories):
+        history.epochs.append(epoch)
+        history.train_loss.append(float(result.losses[r]))
+        history.train_accuracy.append(float(result.accuracies[r]))
+
+
 @torch.no_grad()
 def _look(
     network: nn.Module,
-    validation: _Stack | None,
+    validation: StackedRows,
+    size: int | None,
     histories: list[History],
-    losses: Tensor,
     epoch: int,
     best: _BestStates,
     running: Tensor,
 ) -> None:
-    """Write down where every copy stands, and keep the states that are best on validation."""
-    for history, loss in zip(histories, losses.tolist(), strict=True):
-        history.epochs.append(epoch)
-        history.train_loss.append(loss)
-    if validation is None:
-        return
+    """Write down how every copy does on validation, and keep the states that are best there."""
     network.eval()
-    logits = network(validation.X)
-    accuracy, loss = validation.accuracies(logits), validation.losses(logits)
+    loss, right = torch.zeros(()), torch.zeros(())
+    for block in validation.blocks(size):
+        logits = network(block.X)
+        loss, right = loss + block.total_losses(logits), right + block.n_right(logits)
+    loss, accuracy = loss / validation.weight(), right / validation.n_counted()
     best.offer(epoch, accuracy, loss, running)
     for r, history in enumerate(histories):
         history.validation_accuracy.append(float(accuracy[r]))

@@ -41,11 +41,6 @@ class Judged:
     """The difference with the noise of the test rows in it, where predictions are stored."""
 
     @property
-    def points(self) -> bool:
-        """Whether the metric reads as percent."""
-        return w.is_share(self.claim.metric)
-
-    @property
     def effect(self) -> str:
         """The effect with its unit."""
         if self.claim.versus is None:
@@ -76,10 +71,34 @@ class Judged:
         if claim.level is not None:
             low, high = (w.value(claim.metric, end) for end in claim.level)
             band = low if low == high else f"{low} to {high}"
-            return f"{band} %" if self.points else band
+            return w.joined(band, w.unit(claim.metric))
         if claim.published is None:
             return {"greater": "more", "less": "less", "equal": "equal"}[claim.direction]
         return w.difference_with_unit(claim.metric, claim.published)
+
+
+@dataclass(frozen=True)
+class MetricWording(Wording):
+    """How the numbers of a claim read in the reason of its verdict: in the unit of its metric.
+
+    Points keep two decimals there, as everywhere in such a sentence.
+    """
+
+    metric: str = ""
+
+    def number(self, value: float) -> str:
+        """Return a level or a size; a time with its unit, others without."""
+        if w.is_time(self.metric):
+            return w.value(self.metric, value)
+        return super().number(value)
+
+    def amount(self, value: float) -> str:
+        """Return the size of a difference with its unit."""
+        return w.joined(self.number(value), w.difference_unit(self.metric))
+
+    def level(self, value: float) -> str:
+        """Return a level of the metric with its unit."""
+        return w.joined(self.number(value), w.unit(self.metric))
 
 
 @dataclass(frozen=True)
@@ -218,10 +237,11 @@ def _case(
     study: Study, sides: _Sides, difference: PairedDifference | None
 ) -> DifferenceCase | LevelCase:
     claim = sides.claim
-    words = Wording(
+    words = MetricWording(
         arm=_named(study, claim.arm, sides.arm, sides.versus),
         versus=_named(study, claim.versus, sides.versus, sides.arm) if claim.versus else "",
         points=w.is_share(claim.metric),
+        metric=claim.metric,
     )
     if claim.level is not None:
         values = tuple(float(v) for v in _pairs(sides)["arm"])

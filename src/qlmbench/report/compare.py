@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qlmbench.errors import UserError
+from qlmbench.packing import holds_classes
 from qlmbench.records import Predictions, Record
 from qlmbench.report import unpacked
 from qlmbench.report import wording as w
@@ -137,7 +138,7 @@ def _trial(
 ) -> dict[str, object]:
     metric, difference = _largest_difference(a.metrics, b.metrics)
     first, second = (
-        _classes(found.get(trial), f"{folder}, {a.arm}, repetition {a.repetition}")
+        _predicted(found.get(trial), f"{folder}, {a.arm}, repetition {a.repetition}")
         for folder, found in zip(folders, predictions, strict=True)
     )
     return {
@@ -164,11 +165,18 @@ def _difference(a: float, b: float) -> float:
     return 0.0 if a == b else b - a
 
 
-def _classes(found: Predictions | None, where: str) -> NDArray[np.int64] | None:
-    return None if found is None else unpacked.classes(found.test, where)
+Predicted = NDArray[np.int64] | NDArray[np.float64]
 
 
-def _equal_share(a: NDArray[np.int64] | None, b: NDArray[np.int64] | None) -> float:
+def _predicted(found: Predictions | None, where: str) -> Predicted | None:
+    """Read what was predicted of each test row: its class, or its log-likelihood."""
+    if found is None:
+        return None
+    read = unpacked.classes if holds_classes(found.test) else unpacked.numbers
+    return read(found.test, where)
+
+
+def _equal_share(a: Predicted | None, b: Predicted | None) -> float:
     if a is None or b is None or not a.size:
         return float("nan")
     return float((a == b).mean()) if a.shape == b.shape else 0.0

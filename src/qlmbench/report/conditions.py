@@ -10,7 +10,7 @@ from qlmbench.report.choice import telling_arms
 from qlmbench.report.load import Results
 from qlmbench.report.render import Table
 from qlmbench.report.shown import Plot
-from qlmbench.report.tables import ends, main_metric
+from qlmbench.report.tables import default_metric, ends, main_metric
 from qlmbench.spec import Arm
 from qlmbench.stats import mean_interval
 
@@ -64,6 +64,12 @@ def _summary(
     }
 
 
+def conditions_metric(results: Results) -> str:
+    """Return the metric of a setting, or of its task where conditions are not scored by that."""
+    metric = main_metric(results)
+    return metric if metric in results.conditions else default_metric(results)
+
+
 def conditions_table(results: Results) -> Table:
     """Tabulate every arm under every condition beside its score as trained.
 
@@ -77,7 +83,7 @@ def conditions_table(results: Results) -> Table:
     Table
         Empty where no arm was scored under other conditions.
     """
-    metric = main_metric(results)
+    metric = conditions_metric(results)
     data = conditions_summary(results, metric)
     shown = [
         {
@@ -112,7 +118,7 @@ def condition_title(name: str) -> str:
 def conditions_plots(results: Results, data: pd.DataFrame) -> list[Plot]:
     """List a figure for each condition, from `conditions_summary`."""
     return [
-        _plot(results, str(condition), frame, main_metric(results))
+        _plot(results, str(condition), frame, conditions_metric(results))
         for condition, frame in data.groupby("condition", sort=False)
     ]
 

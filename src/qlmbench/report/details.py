@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 
 from qlmbench.report import wording as w
 from qlmbench.report.load import VALIDATION_ACCURACY, Results
+from qlmbench.report.protocol import chooses_by_loss
 from qlmbench.report.render import Table
 from qlmbench.report.tables import (
     best_arm,
     ends,
-    higher_is_better,
     main_metric,
+    margin_of,
     mean_difference,
     reference_arm,
     validation_minus_test,
 )
+from qlmbench.report.training_table import entropy
 from qlmbench.spec import Arm, ArmKind, Study
 from qlmbench.stats import mean_interval, paired_difference
 
-POINT = 0.01
-"""Differences below one point of accuracy count as equal, as in the claims."""
+VALIDATION_LOSS = "validation_loss"
 
 
 def paper_arm(results: Results, metric: str) -> Arm | None:
@@ -49,17 +50,20 @@ def paper_arm(results: Results, metric: str) -> Arm | None:
 def controls_table(results: Results) -> Table:
     """Tabulate each control: the explanation that it tests, and what is left of the gain over it.
 
-    The metric is that of the headline claim. Empty where no control has records.
+    The metric is that of the setting. Empty where no control has records, and for a time, which is
+    no gain that a control could explain.
     """
     metric = main_metric(results)
     subject = paper_arm(results, metric)
-    rows = [_control_row(results, arm, subject, metric) for arm in _controls(results)]
+    controls = [] if w.is_time(metric) else _controls(results)
+    rows = [_control_row(results, arm, subject, metric) for arm in controls]
+    over = "paper's arm over it" if w.higher_is_better(metric) else "paper's arm minus it"
     shown = [
         {
             "control": row["label"],
             "explanation that it tests": row["tests"],
             w.column_title(metric): w.value(metric, float(row["mean"])),
-            "paper's arm over it": w.joined(
+            over: w.joined(
                 w.difference(metric, float(row["difference"])),
                 w.interval(metric, float(row["low"]), float(row["high"]), signed=True),
             ),
@@ -69,12 +73,31 @@ def controls_table(results: Results) -> Table:
     ]
     name = subject.title if subject else "none"
     caption = (
-        f"The paper's arm here is {name.rstrip('.')}. Its lead over each control is the mean "
+        f"The paper's arm here is {name.rstrip('.')}. {_lead(metric)} is the mean "
         "paired difference with its 95 % interval, not corrected for the number of controls. An "
-        "explanation stands where a control is better, or equal within a point (equivalence test)."
+        f"explanation stands where a control is better{_or_equal(results, metric)}."
     )
     left = ("control", "explanation that it tests", "reading")
     return Table("controls", caption, pd.DataFrame(rows), pd.DataFrame(shown), left)
+
+
+def _lead(metric: str) -> str:
+    if w.higher_is_better(metric):
+        return "Its lead over each control"
+    return "Less is better: its difference to each control"
+
+
+def _or_equal(results: Results, metric: str) -> str:
+    within = _within(results, metric)
+    return f", or equal {within} (equivalence test)" if within else ""
+
+
+def _within(results: Results, metric: str) -> str:
+    """Say within what two values count as equal; empty where nothing says it."""
+    margin = margin_of(results, metric)
+    if not math.isfinite(margin):
+        return ""
+    return "within a point" if w.is_share(metric) else f"within {w.amount(metric, margin)}"
 
 
 def _controls(results: Results) -> list[Arm]:
@@ -113,36 +136,45 @@ def _reading(results: Results, subject: Arm, arm: Arm, metric: str) -> str:
     difference = paired_difference(pairs[:, 0], pairs[:, 1], alpha=results.study.alpha, seed=seed)
     if difference.reason:
         return f"cannot tell: {difference.reason}"
-    sign = 1 if higher_is_better(metric) else -1
+    sign = 1 if w.higher_is_better(metric) else -1
     if difference.p_value <= results.study.alpha:
         if sign * difference.mean > 0:
             return "worse than the paper's arm: does not explain the result alone"
         return "better than the paper's arm: this explanation stands"
-    if difference.equivalence_p(POINT) <= results.study.alpha:
-        return "equal within a point: this explanation stands"
-    return "cannot tell: neither different nor equal within a point"
+    within = _within(results, metric)
+    if not within:
+        return "cannot tell: no difference is seen, and no claim says which one would matter"
+    if difference.equivalence_p(margin_of(results, metric)) <= results.study.alpha:
+        return f"equal {within}: this explanation stands"
+    return f"cannot tell: neither different nor equal {within}"
 
 
 def _chance_reading(results: Results, arm: Arm, metric: str) -> str:
     """Say whether a model trained on shuffled labels stays at chance."""
-    if metric != "test_accuracy" or not results.splits:
+    if metric not in _CHANCE or not results.splits:
         return w.NOTHING
-    chance = float(
-        np.mean([_majority(results.labels(r)) for r, s in results.splits.items() if s.test])
-    )
+    name, level = _CHANCE[metric]
+    chance = float(np.mean([level(results.labels(r)) for r, s in results.splits.items() if s.test]))
     values = results.values(arm.name, metric)
     estimate = mean_interval(values.to_numpy(), seed=results.seed(arm.name, "", metric))
-    low, _ = ends(estimate)
+    low, high = ends(estimate)
     if not math.isfinite(low):
         return estimate.reason
-    limit = f"the majority class has {w.with_unit(metric, chance)}"
-    if low > chance:
-        return f"above chance ({limit}): labels leak, or luck"
-    return f"not above chance ({limit}): no leak seen"
+    limit = f"{name} {w.with_unit(metric, chance)}"
+    if low > chance if w.higher_is_better(metric) else high < chance:
+        return f"{_BETTER[w.higher_is_better(metric)]} chance ({limit}): labels leak, or luck"
+    return f"not {_BETTER[w.higher_is_better(metric)]} chance ({limit}): no leak seen"
 
 
 def _majority(labels: NDArray[np.int64]) -> float:
     return float(np.bincount(labels).max() / len(labels))
+
+
+_CHANCE = {
+    "test_accuracy": ("the majority class has", _majority),
+    "test_log_loss": ("the entropy of the labels is", entropy),
+}
+_BETTER = {True: "above", False: "below"}
 
 
 def tuning_table(results: Results) -> Table:
@@ -153,7 +185,7 @@ def tuning_table(results: Results) -> Table:
     Table
         Empty where nothing was tuned.
     """
-    metric = main_metric(results)
+    metric, decides = main_metric(results), _decides(results)
     rows = [
         _tuning_row(results, arm, tried, metric)
         for arm in results.arms
@@ -165,20 +197,34 @@ def tuning_table(results: Results) -> Table:
             "searched": row["searched"],
             "configurations": w.count(float(row["configurations"])),
             "chosen most often": row["chosen"],
-            "best minus worst": w.difference(VALIDATION_ACCURACY, float(row["sensitivity"])),
+            "best minus worst": w.difference(decides, float(row["sensitivity"])),
             "validation minus test": w.difference(metric, float(row["optimism"])),
         }
         for row in rows
     ]
     caption = (
         "Every configuration was trained and scored on validation; the test rows were scored once, "
-        "for the chosen one. Best minus worst: mean validation accuracy over the repetitions, in "
-        "points, of the best configuration minus that of the worst. Validation minus test: in "
-        f"points of {w.metric_title(metric)}, for the chosen configurations. Rows of one may be "
-        f"easier than those of the other, for every arm alike{_optimism_of_reference(results)}."
+        f"for the chosen one. Best minus worst: mean {w.metric_title(decides)} over the "
+        f"repetitions, in {w.difference_unit(decides)}, of the best configuration minus that of "
+        "the worst."
     )
     left = ("arm", "searched", "chosen most often")
-    return Table("tuning", caption, pd.DataFrame(rows), pd.DataFrame(shown), left)
+    frame = pd.DataFrame(shown)
+    if metric.startswith("test_"):
+        unit = " of ".join(filter(None, (w.difference_unit(metric), w.metric_title(metric))))
+        caption += (
+            f" Validation minus test: in {unit}, for the chosen "
+            "configurations. Rows of one may be easier than those of the other, for every arm "
+            f"alike{_optimism_of_reference(results)}."
+        )
+    else:
+        frame = frame.drop(columns="validation minus test", errors="ignore")
+    return Table("tuning", caption, pd.DataFrame(rows), frame, left)
+
+
+def _decides(results: Results) -> str:
+    """Return what chose among the configurations: accuracy on validation, or loss."""
+    return VALIDATION_LOSS if chooses_by_loss(results.protocol) else VALIDATION_ACCURACY
 
 
 def _optimism_of_reference(results: Results) -> str:
@@ -195,7 +241,11 @@ def _optimism_of_reference(results: Results) -> str:
 def _tuning_row(
     results: Results, arm: Arm, tried: pd.DataFrame, metric: str
 ) -> dict[str, str | float]:
-    means = tried.groupby("configuration")["accuracy"].mean()
+    scores = tried["accuracy"]
+    if _decides(results) == VALIDATION_LOSS:  # a configuration that diverged has loss -1
+        scores = -tried["loss"].where(tried["loss"] >= 0)
+    means = scores.groupby(tried["configuration"]).mean()
+    sign = 1.0 if w.higher_is_better(_decides(results)) else -1.0
     chosen = tried[tried["chosen"]].groupby("configuration").size().sort_index()
     n = tried["repetition"].nunique()
     favourite = w.NOTHING
@@ -208,7 +258,7 @@ def _tuning_row(
         "searched": _searched(tried),
         "configurations": len(means),
         "chosen": favourite,
-        "sensitivity": float(means.max() - means.min()),
+        "sensitivity": sign * float(means.max() - means.min()),
         "optimism": validation_minus_test(results, arm.name, metric),
     }
 

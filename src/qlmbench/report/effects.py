@@ -26,7 +26,7 @@ LEAST_FACTORS = 3
 def effects_table(results: Results) -> Table:
     """Tabulate the main effects of every group of arms that is a design.
 
-    The metric is that of the headline claim. Empty where no group is a balanced design over three
+    The metric is that of the setting. Empty where no group is a balanced design over three
     factors or more.
     """
     metric = main_metric(results)

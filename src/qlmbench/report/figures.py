@@ -11,14 +11,17 @@ from qlmbench.report import wording as w
 from qlmbench.report.choice import telling_arms
 from qlmbench.report.load import Results
 from qlmbench.report.plots.modes import KEYS
+from qlmbench.report.quoted import quoted_value
 from qlmbench.report.shown import Plot
 from qlmbench.report.tables import (
-    higher_is_better,
+    best_of,
     main_metric,
-    quoted_value,
+    margin_of,
     ranking_frame,
     sized,
+    validation_metric,
 )
+from qlmbench.report.training import accuracy_title, attention_plot, comparison_plot
 from qlmbench.stats import critical_difference
 
 MOST_CURVES = 4
@@ -44,12 +47,19 @@ def plots_of(results: Results, arms: pd.DataFrame) -> list[Plot]:
         return []
     found = [
         _by_arm(results, arms, metric),
+        comparison_plot(results),
         _by_modes(results, arms, metric),
-        _by_parameters(arms, metric),
+        _by_parameters(results, arms, metric),
         _ranks(results, arms, metric),
         _curves(results, metric),
+        attention_plot(results),
     ]
     return [plot for plot in found if plot is not None]
+
+
+def by_arm_name(results: Results) -> str:
+    """Return the name of the figure that has a row for every arm: that of its metric."""
+    return w.without_role(main_metric(results)).replace("_", "-")
 
 
 def _by_arm(results: Results, arms: pd.DataFrame, metric: str) -> Plot:
@@ -57,16 +67,19 @@ def _by_arm(results: Results, arms: pd.DataFrame, metric: str) -> Plot:
     quoted = {q.arm: quoted_value(q) for q in published}
     key = "Small dot: one repetition; large mark and line: mean and its 95 % interval"
     key += "; hollow diamond: the published value, quoted" if quoted else ""
-    key += "; arrow: far below the others, its mean at the right."
+    best, decides = best_of(results, metric), validation_metric(results, metric) or metric
+    key += "; dotted: the best possible" if np.isfinite(best) else ""
+    far = "below" if w.higher_is_better(metric) else "above"
+    key += f"; arrow: far {far} the others, its mean at the right."
     if len(arms) > plots.MOST_ROWS:
         key += " In the row of a large group a tick is the mean of an arm, and the large mark the"
         key += " arm of it that is best on validation."
     return Plot(
-        "accuracy",
+        by_arm_name(results),
         "Every repetition of every arm",
-        say.arms_sentence(arms, metric),
+        say.arms_sentence(arms, metric, decides),
         key,
-        lambda: plots.accuracy_by_arm(arms, results.records, quoted, metric),
+        lambda: plots.values_by_arm(arms, results.records, quoted, metric, decides, best),
     )
 
 
@@ -106,11 +119,11 @@ def _by_modes(results: Results, arms: pd.DataFrame, metric: str) -> Plot | None:
         "Modes and photons",
         say.modes_sentence(frame, metric),
         key,
-        lambda: plots.accuracy_by_modes(frame, level, metric),
+        lambda: plots.values_by_modes(frame, level, metric),
     )
 
 
-def _by_parameters(arms: pd.DataFrame, metric: str) -> Plot | None:
+def _by_parameters(results: Results, arms: pd.DataFrame, metric: str) -> Plot | None:
     counted = arms[sized(arms)]
     if counted.empty:
         return None
@@ -120,10 +133,15 @@ def _by_parameters(arms: pd.DataFrame, metric: str) -> Plot | None:
     )
     return Plot(
         "parameters",
-        "Accuracy against parameters",
-        say.parameters_sentence(counted, metric),
+        f"{w.sentence_case(w.metric_title(w.without_role(metric)))} against parameters",
+        say.parameters_sentence(
+            counted,
+            metric,
+            validation_metric(results, metric) or metric,
+            margin_of(results, metric),
+        ),
         key,
-        lambda: plots.accuracy_by_parameters(counted, metric),
+        lambda: plots.values_by_parameters(counted, metric),
     )
 
 
@@ -132,7 +150,7 @@ def _ranks(results: Results, arms: pd.DataFrame, metric: str) -> Plot | None:
     n, count = scores.shape
     if n < 2 or count < 3:
         return None
-    ranks = scores.rank(axis=1, ascending=not higher_is_better(metric)).mean()
+    ranks = scores.rank(axis=1, ascending=not w.higher_is_better(metric)).mean()
     critical = critical_difference(count, n, results.study.alpha)
     labels = dict(zip(arms["arm"], arms["label"], strict=True))
     key = "Band: Nemenyi's critical difference from the best mean rank (Demsar 2006)."
@@ -157,7 +175,7 @@ def _curves(results: Results, metric: str) -> Plot | None:
     return Plot(
         "curves",
         "Training curves",
-        say.curves_sentence(chosen, labels),
+        say.curves_sentence(chosen, labels, metric),
         key,
-        lambda: plots.training_curves(chosen, labels),
+        lambda: plots.training_curves(chosen, labels, accuracy_title(results)),
     )

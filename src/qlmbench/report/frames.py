@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from qlmbench.records import Conditions, Curves, Record, Tuning
+from qlmbench.spec import SECONDS_PER_EPOCH
 
 
 def records_frame(records: list[Record]) -> pd.DataFrame:
@@ -28,6 +29,8 @@ def _row(record: Record) -> dict[str, object]:
         "stacked": record.stacked,
         "peak_memory_mb": record.peak_memory_mb,
     }
+    if record.seconds_per_epoch is not None:
+        row[SECONDS_PER_EPOCH] = record.seconds_per_epoch
     if (counts := record.parameters) is not None:
         row |= {
             "parameters_classical": counts.classical,

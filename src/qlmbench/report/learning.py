@@ -133,7 +133,7 @@ def learning_table(frame: pd.DataFrame, name: str, metric: str) -> Table:
     wide = wide[sorted(wide.columns)].fillna(w.NOTHING).reset_index().drop(columns="arm")
     wide.columns = ["arm", "kind", *(w.count(float(size)) for size in wide.columns[2:])]
     caption = (
-        f"Mean {w.metric_title(metric)}{', %,' if w.is_share(metric) else ''} with its 95 % "
+        f"Mean {w.column_title(metric)}{',' if w.unit(metric) else ''} with its 95 % "
         "interval, by number of training rows. A dash: not run at that size." + _widened(frame)
     )
     return Table(name, caption, frame, wide, ("arm", "kind"))

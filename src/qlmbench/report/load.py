@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from qlmbench.errors import UserError
 from qlmbench.plan import make_trials
-from qlmbench.records import Record, RunInfo, SplitLabels
+from qlmbench.records import AttentionMap, Record, RunInfo, SplitLabels
 from qlmbench.report import unpacked
 from qlmbench.report.frames import conditions_frame, curves_frame, records_frame, tuning_frame
+from qlmbench.report.kept import attention_maps, correct_rows, without_predictions
 from qlmbench.report.wording import plural
 from qlmbench.seeding import seed_for
 from qlmbench.spec import MAIN, Arm, ArmKind, Protocol, Quoted, Study
@@ -46,11 +47,14 @@ class Results:
     environments: dict[str, dict[str, str]]
     splits: dict[int, SplitLabels]
     correct: dict[str, dict[int, NDArray[np.bool_]]] = field(repr=False)
-    """By arm and repetition: which rows of the test split were predicted right."""
+    """By arm and repetition: which rows of the test split were predicted right; nothing of a
+    language model, whose predictions are no classes."""
     problems: tuple[str, ...] = ()
     """What was damaged, superseded or unknown, one line each; shown on the page."""
     info: RunInfo | None = None
     """Dataset and encoder of the run; None where its folder does not tell."""
+    attention: dict[str, dict[int, list[AttentionMap]]] = field(default_factory=dict, repr=False)
+    """By arm and repetition: where the attention goes in a few test texts, where that was kept."""
 
     @property
     def setting(self) -> str:
@@ -213,8 +217,9 @@ def load_results(study: Study, folder: Path) -> Results:
     records = _current(study, records, _declared_ids(study, store, records), notes)
     by_id = {record.id: record for record in records}
     splits = store.splits()
-    correct = _correct(records, store, splits)
-    notes += _without_predictions(records, correct)
+    correct = correct_rows(records, store, splits)
+    if protocol.task == "classification":
+        notes += without_predictions(records, correct)
     return Results(
         study=study,
         run=run,
@@ -229,6 +234,7 @@ def load_results(study: Study, folder: Path) -> Results:
         correct=correct,
         problems=(*store.problems, *notes),
         info=store.info(),
+        attention=attention_maps(records, store),
     )
 
 
@@ -262,7 +268,8 @@ def load_frame(folder: Path | str) -> pd.DataFrame:
     -------
     DataFrame
         One row a finished trial: study, run, setting, arm, repetition, each metric by name
-        (accuracies as fractions), ``seconds``, ``parameters_classical``, ``parameters_quantum``,
+        (accuracies as fractions), ``seconds``, ``seconds_per_epoch`` where it was measured,
+        ``parameters_classical``, ``parameters_quantum``,
         ``parameters_total``, ``parameters_effective``, ``parameters_dead``, ``circuits``,
         ``shots``, and ``chosen_<argument>`` for each tuned argument.
 
@@ -360,36 +367,3 @@ def _in_study_order(study: Study, frame: pd.DataFrame) -> pd.DataFrame:
     frame["kind"] = [arms[name].kind.value for name in frame["arm"]]
     frame["group"] = [arms[name].group for name in frame["arm"]]
     return frame.drop(columns="place").reset_index(drop=True)
-
-
-def _correct(
-    records: list[Record], store: Store, splits: dict[int, SplitLabels]
-) -> dict[str, dict[int, NDArray[np.bool_]]]:
-    """Compare the stored predictions with the true labels of their repetition."""
-    predictions = store.predictions()
-    truth = {
-        r: unpacked.classes(split.test, f"{store.folder}, repetition {r}")
-        for r, split in splits.items()
-        if split.test
-    }
-    correct: dict[str, dict[int, NDArray[np.bool_]]] = {}
-    for record in records:
-        stored = predictions.get(record.id)
-        if stored is None or not stored.test or record.repetition not in truth:
-            continue
-        where = f"{store.folder}, {record.arm}, repetition {record.repetition}"
-        predicted = unpacked.classes(stored.test, where)
-        if len(predicted) == len(truth[record.repetition]):
-            right = predicted == truth[record.repetition]
-            correct.setdefault(record.arm, {})[record.repetition] = right
-    return correct
-
-
-def _without_predictions(
-    records: list[Record], correct: dict[str, dict[int, NDArray[np.bool_]]]
-) -> list[str]:
-    """Say how many trials have no usable predictions, where others have them."""
-    n = sum(record.repetition not in correct.get(record.arm, {}) for record in records)
-    if not correct or n == 0:
-        return []
-    return [f"{plural(n, 'record')} without predictions that fit the test rows: no row bootstrap"]

@@ -21,11 +21,13 @@ from qlmbench.report.blocks import (
 from qlmbench.report.claims import Judged, headlines, settings_of
 from qlmbench.report.commands import report_command, run_command
 from qlmbench.report.details import deviations_table
+from qlmbench.report.figures import by_arm_name
 from qlmbench.report.load import RunResults
 from qlmbench.report.regimes import REGIMES
 from qlmbench.report.runs import runs_table
 from qlmbench.report.sections import RunSection, download_rows, figure, merged
 from qlmbench.report.sentences import verdicts_sentence
+from qlmbench.report.training import comparison_name
 from qlmbench.spec import Paper, Study
 
 
@@ -108,7 +110,8 @@ class StudyPage:
             blocks.append(figure(run.run, section.forest))
         blocks += _spanning(section)
         blocks.append(Heading(3, "All arms"))
-        blocks += [figure(main.results.stem, p) for p in main.plots if p.name == "accuracy"]
+        first = (by_arm_name(main.results), comparison_name(main.results))
+        blocks += [figure(main.results.stem, p) for p in main.plots if p.name in first]
         listed = [f"[{s.results.title}]({links[s.results.stem]})" for s in section.settings]
         text = "Every number, the controls, training curves, cost and environment"
         return [*blocks, Text(f"{text}: {w.listed(listed)}.")]

@@ -11,6 +11,9 @@ from qlmbench.report.load import Results
 from qlmbench.report.render import Table
 from qlmbench.spec import EncoderTuning, Protocol, Value
 
+TASKS = {"language-model": "language model: each token from those before it"}
+ALONE = "nothing: each repetition is trained by itself, so that its seconds are its own"
+
 
 def protocol_table(results: Results) -> Table:
     """Tabulate what a setting asks of models, encoder and search.
@@ -23,13 +26,16 @@ def protocol_table(results: Results) -> Table:
     Returns
     -------
     Table
-        The encoder and the search always; overrides, grids and conditions where there are some.
+        The encoder and the search always; what else is not as usual, where something is.
     """
     protocol = results.protocol
     rows = {
+        "task": TASKS.get(protocol.task, ""),
         "encoder": _encoder(protocol.encoder_tuning),
         "arguments set on every arm that names them": _named(protocol.overrides),
         "search on validation": _search(protocol),
+        "chooses among configurations": _choice(protocol),
+        "trained together": ALONE if protocol.alone else "",
         "scored under other conditions": _named(protocol.evaluate),
     }
     shown = pd.DataFrame(
@@ -55,6 +61,18 @@ def _search(protocol: Protocol) -> str:
     if not protocol.grid:
         return "each arm's own grid, where it has one"
     return f"in place of the arms' own values: {_named(protocol.grid)}"
+
+
+def chooses_by_loss(protocol: Protocol) -> bool:
+    """Whether validation loss decides among configurations, and not accuracy."""
+    return protocol.choose_by == "loss" or protocol.task == "language-model"
+
+
+def _choice(protocol: Protocol) -> str:
+    if not chooses_by_loss(protocol) or not protocol.tune:
+        return ""
+    accuracy = "token accuracy" if protocol.task == "language-model" else "accuracy"
+    return f"the lowest validation loss; of equal ones, the higher validation {accuracy}"
 
 
 def _named(values: Mapping[str, Value]) -> str:

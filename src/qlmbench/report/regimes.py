@@ -13,7 +13,14 @@ from qlmbench.report import wording as w
 from qlmbench.report.load import Results, RunResults
 from qlmbench.report.render import Table
 from qlmbench.report.shown import Plot, Spanning
-from qlmbench.report.tables import best_arm, ends, main_metric, mean_difference, reference_arm
+from qlmbench.report.tables import (
+    best_arm,
+    ends,
+    main_metric,
+    mean_difference,
+    reference_arm,
+    validation_metric,
+)
 from qlmbench.spec import Arm, ArmKind
 from qlmbench.stats import MeanEstimate, mean_interval
 
@@ -110,7 +117,7 @@ def _pair(frozen: Results, tuned: Results, frame: pd.DataFrame) -> Spanning:
         title=f"Encoder frozen or tuned: {' / '.join(names)}",
         sentence=regimes_sentence(frozen, tuned, frame, metric),
         key=key,
-        draw=lambda: plots.regimes_plot(frame, metric),
+        draw=lambda: plots.regimes_plot(frame, metric, validation_metric(frozen, metric) or metric),
     )
     return Spanning(plot, regimes_table(frame, names, stem, metric))
 
@@ -130,9 +137,8 @@ def regimes_table(frame: pd.DataFrame, names: tuple[str, str], stem: str, metric
         }
         for row in frame.to_dict("records")
     ]
-    unit = ", %" if w.is_share(metric) else ""
     caption = (
-        f"Mean {w.metric_title(metric)}{unit}, in the settings {names[0]} (frozen) and {names[1]} "
+        f"Mean {w.column_title(metric)}, in the settings {names[0]} (frozen) and {names[1]} "
         "(tuned), with 95 % intervals; differences are paired by repetition, on the same rows."
     )
     return Table(stem, caption, frame, pd.DataFrame(shown), ("arm",))

@@ -11,10 +11,11 @@ import pandas as pd
 from qlmbench.report import wording as w
 from qlmbench.report.claims import Judged, verdict_counts
 from qlmbench.report.load import KIND_ORDER
-from qlmbench.report.tables import higher_is_better, sized
+from qlmbench.report.tables import sized
 from qlmbench.stats import Verdict
 
 POINT = 0.01
+"""One point of accuracy, or a hundredth of a nat."""
 
 
 def verdicts_sentence(judged: list[Judged]) -> str:
@@ -46,27 +47,31 @@ def _required(j: Judged) -> pd.Interval[float]:
     return pd.Interval(interval.low, interval.high, closed="both")
 
 
-def arms_sentence(arms: pd.DataFrame, metric: str) -> str:
-    """Name the best arm of each kind, chosen on validation, with its test mean."""
+def arms_sentence(arms: pd.DataFrame, metric: str, decides: str) -> str:
+    """Name the best arm of each kind with its mean; best at ``decides``, a metric on validation."""
     parts = []
     for kind in KIND_ORDER:
         members = arms[(arms["kind"] == kind.value) & arms["validation"].notna()]
         if len(members):
-            row = _best(members, metric)
+            row = _best(members, decides)
             parts.append(f"{row['label']} {w.with_unit(metric, row['mean'])}")
     if not parts:
         return f"{w.plural(len(arms), 'arm')} over their repetitions."
-    return f"Best of each kind on validation, scored on test: {'; '.join(parts)}."
+    if metric.startswith("test_"):
+        return f"Best of each kind on validation, scored on test: {'; '.join(parts)}."
+    by = "" if decides == metric else f", and its {w.metric_title(metric)}"
+    return f"Best of each kind by {w.metric_title(decides)}{by}: {'; '.join(parts)}."
 
 
-def _best(arms: pd.DataFrame, metric: str) -> dict[Hashable, Any]:
+def _best(arms: pd.DataFrame, decides: str) -> dict[Hashable, Any]:
     """Return the row that is best on validation."""
-    ordered = arms.sort_values("validation", ascending=not higher_is_better(metric), kind="stable")
+    down = w.higher_is_better(decides)
+    ordered = arms.sort_values("validation", ascending=not down, kind="stable")
     return ordered.to_dict("records")[0]
 
 
 def modes_sentence(frame: pd.DataFrame, metric: str) -> str:
-    """Say how accuracy changes from the fewest to the most modes, and with photons."""
+    """Say how the mean changes from the fewest to the most modes, and with photons."""
     parts = []
     for group, members in frame.groupby("group", sort=False):
         fewest = members[members["n_photons"] == members["n_photons"].min()]
@@ -93,24 +98,32 @@ def _photons_clause(members: pd.DataFrame, metric: str) -> str:
     return f", and {change} from {span} at {widest['n_modes'].iloc[0]} modes"
 
 
-def parameters_sentence(arms: pd.DataFrame, metric: str) -> str:
-    """Say how many parameters the best arm has, and which smaller arm is as good."""
+def parameters_sentence(arms: pd.DataFrame, metric: str, decides: str, margin: float) -> str:
+    """Say how many parameters the best arm has, and which smaller arm is as good.
+
+    Best is the one with the best ``decides``, a metric on validation; as good are those whose
+    means differ by less than ``margin``, none where that is NaN.
+    """
     known = arms[sized(arms) & arms["validation"].notna()]
     if known.empty:
         return "No arm has both a validation score and a parameter count."
-    best = _best(known, metric)
+    best = _best(known, decides)
+    where = (
+        "on validation" if decides.startswith("validation_") else f"by {w.metric_title(decides)}"
+    )
     text = (
-        f"The arm that is best on validation, {best['label']}, trains "
+        f"The arm that is best {where}, {best['label']}, trains "
         f"{w.count(best['parameters_total'])} parameters"
     )
     if np.isfinite(best["parameters_effective"]):
         text += f", {w.count(best['parameters_effective'])} of them effective"
-    within = known[(known["mean"] - best["mean"]).abs() <= POINT]
+    # The best arm itself is always within: a margin of NaN leaves it alone.
+    within = known[((known["mean"] - best["mean"]).abs() <= margin) | (known["arm"] == best["arm"])]
     smallest = within.sort_values("parameters_total", kind="stable").to_dict("records")[0]
-    if smallest["arm"] == best["arm"] or not w.is_share(metric):
+    if smallest["arm"] == best["arm"]:
         return f"{text}."
     return (
-        f"{text}; {smallest['label']} is within one point of it with "
+        f"{text}; {smallest['label']} is within {w.amount(metric, margin)} of it with "
         f"{w.count(smallest['parameters_total'])}."
     )
 
@@ -128,20 +141,26 @@ def ranks_sentence(ranks: pd.Series[float], critical: float, labels: dict[str, s
     )
 
 
-def curves_sentence(curves: pd.DataFrame, labels: dict[str, str]) -> str:
-    """Say by which epoch each arm has come within a point of its best validation accuracy."""
+def curves_sentence(curves: pd.DataFrame, labels: dict[str, str], metric: str) -> str:
+    """Say by which epoch each arm has come near its best on validation.
+
+    That is accuracy where the metric of the setting is a share, else the loss.
+    """
+    curve = "validation_accuracy" if w.is_share(metric) else "validation_loss"
+    sign = 1.0 if w.higher_is_better(curve) else -1.0
     parts = []
-    accuracies = curves[curves["curve"] == "validation_accuracy"]
+    values = curves[curves["curve"] == curve]
     for arm, label in labels.items():
-        own = accuracies[accuracies["arm"] == arm]
+        own = values[values["arm"] == arm]
         if own.empty:
             continue
-        mean = own.groupby("epoch")["value"].mean()
+        mean = sign * own.groupby("epoch")["value"].mean()
         epoch = int(mean[mean >= mean.max() - POINT].index.min())
         parts.append(f"{label} by epoch {epoch}")
     if not parts:
         return "Losses over the epochs of the chosen configurations."
-    return f"Within one point of the best mean validation accuracy: {w.listed(parts)}."
+    near = f"Within {w.amount(curve, POINT)} of the best mean {w.metric_title(curve)}"
+    return f"{near}: {w.listed(parts)}."
 
 
 def outlook(judged: Judged | None) -> str:

@@ -22,13 +22,17 @@ from qlmbench.report.details import (
     tuning_table,
 )
 from qlmbench.report.effects import effects_sentence
+from qlmbench.report.figures import by_arm_name
 from qlmbench.report.load import Results
 from qlmbench.report.protocol import protocol_table
+from qlmbench.report.quoted import quoted_table
 from qlmbench.report.runs import runs_table
 from qlmbench.report.sections import SettingSection, download_rows, figure
-from qlmbench.report.tables import main_metric, quoted_table
+from qlmbench.report.tables import main_metric
+from qlmbench.report.training import comparison_name
+from qlmbench.report.training_table import stuck_sentence, training_table
 
-LATER = ("modes", "parameters", "ranks", "curves")
+LATER = ("modes", "parameters", "ranks", "curves", "attention")
 
 
 def setting_blocks(section: SettingSection, home: str, results_folder: str) -> list[Block]:
@@ -76,7 +80,7 @@ def _body(section: SettingSection) -> list[Block]:
     def drawn(name: str) -> list[Block]:
         return [figure(results.stem, shown[name])] if name in shown else []
 
-    blocks: list[Block] = [Heading(2, "All arms"), *drawn("accuracy")]
+    blocks: list[Block] = [Heading(2, "All arms"), *drawn(by_arm_name(results))]
     blocks.append(TableBlock(section.comparison))
     if results.quoted:
         blocks += [Heading(2, "Beside the published numbers"), TableBlock(quoted_table(results))]
@@ -86,7 +90,7 @@ def _body(section: SettingSection) -> list[Block]:
     if len(section.effects):
         sentence = effects_sentence(section.effects.data, main_metric(results))
         blocks += [Heading(2, "Main effects"), Text(f"**{sentence}**"), TableBlock(section.effects)]
-    for name in LATER:
+    for name in (comparison_name(results), *LATER):
         if name in shown:
             blocks += [Heading(2, shown[name].title), *drawn(name)]
     return blocks + _conditions(section) + _details(results)
@@ -105,18 +109,26 @@ def _details(results: Results) -> list[Block]:
     """Tables that matter to a sceptic, folded so that the page stays short."""
     tables = {
         "Tuning: what was searched, what was chosen": tuning_table(results),
+        "Training": training_table(results),
         "Parameters": parameters_table(results),
         "Cost, here and on a quantum processor": cost_table(results),
         "Environment": environment_table(results),
         "Failed trials": failures_table(results),
     }
+    above = {"Training": stuck_sentence(results)}
     blocks: list[Block] = [
-        Fold(title, (TableBlock(table),)) for title, table in tables.items() if len(table)
+        Fold(title, (*_emphasised(above.get(title, "")), TableBlock(table)))
+        for title, table in tables.items()
+        if len(table)
     ]
     if results.problems:
         text = "\n".join(f"- {problem}" for problem in results.problems)
         blocks.append(Fold("Records left out or damaged", (Text(text),)))
     return [Heading(2, "Details"), *blocks]
+
+
+def _emphasised(sentence: str) -> list[Block]:
+    return [Text(f"**{sentence}**")] if sentence else []
 
 
 def _commands(results: Results, folder: str) -> str:

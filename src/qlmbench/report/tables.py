@@ -8,35 +8,69 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from qlmbench.data.datasets import best_possible
 from qlmbench.report import wording as w
-from qlmbench.report.load import VALIDATION_ACCURACY, Results
+from qlmbench.report.load import Results
 from qlmbench.report.render import Table
-from qlmbench.spec import Arm, ArmKind, Quoted
+from qlmbench.spec import Arm, ArmKind, Task
 from qlmbench.stats import MeanEstimate, mean_interval
 
 DEFAULT_METRIC = "test_accuracy"
+_DEFAULT: dict[Task, str] = {"classification": DEFAULT_METRIC, "language-model": "test_perplexity"}
 MACRO_F1 = "test_macro_f1"
-_LOWER_IS_BETTER = ("loss", "perplexity", "error", "seconds")
 
 
 def main_metric(results: Results) -> str:
-    """Return the metric of the headline claim where it was recorded, else the test accuracy."""
+    """Return the metric of a setting's tables and figures.
+
+    It is the one that the setting declares; else that of the headline claim, or of another one,
+    where it was recorded; else the test accuracy, or a language model's perplexity.
+    """
+    if results.protocol.metric:
+        return results.protocol.metric
     claims = sorted(results.study.claims, key=lambda claim: not claim.headline)
-    metrics = [claim.metric for claim in claims] + [DEFAULT_METRIC]
+    metrics = [claim.metric for claim in claims] + [default_metric(results)]
     return next((m for m in metrics if m in results.records), metrics[0])
 
 
-def higher_is_better(metric: str) -> bool:
-    """Whether more of a metric is better."""
-    return not metric.endswith(_LOWER_IS_BETTER)
+def default_metric(results: Results) -> str:
+    """Return the metric that a setting's task is known by."""
+    return _DEFAULT[results.protocol.task]
 
 
 def validation_metric(results: Results, metric: str) -> str | None:
-    """Return the validation counterpart of a test metric, where it was recorded."""
-    for name in (metric.replace("test_", "validation_"), VALIDATION_ACCURACY):
-        if name != metric and name in results.records:
-            return name
-    return None
+    """Return the metric on validation that decides which arm is best at another one.
+
+    Returns
+    -------
+    str or None
+        Its counterpart where that was recorded, else what the task is known by on validation. A
+        metric that is of no rows, like a time, decides for itself.
+    """
+    own = _on_validation(metric)
+    counterpart = "validation_" + w.without_role(default_metric(results))
+    return next((name for name in (own, counterpart) if name in results.records), None)
+
+
+def _on_validation(metric: str) -> str:
+    name = w.without_role(metric)
+    return metric if name == metric else f"validation_{name}"
+
+
+def best_of(results: Results, metric: str) -> float:
+    """Return what the best model of the dataset reaches; NaN where that is not known.
+
+    Parameters
+    ----------
+    results : Results
+        One setting of a run.
+    metric : str
+        A metric of any role but training: what a model remembers of its training rows can be
+        better than that.
+    """
+    if results.info is None or metric.startswith("train_"):
+        return math.nan
+    return best_possible(results.info.dataset["name"]).get(w.without_role(metric), math.nan)
 
 
 def by_validation(results: Results, arms: list[Arm], metric: str) -> list[Arm]:
@@ -54,7 +88,7 @@ def by_validation(results: Results, arms: list[Arm], metric: str) -> list[Arm]:
     name = validation_metric(results, metric)
     if name is None:
         return []
-    sign = 1.0 if higher_is_better(name) else -1.0
+    sign = 1.0 if w.higher_is_better(name) else -1.0
     means = {arm.name: sign * float(results.values(arm.name, name).mean()) for arm in arms}
     known = [arm for arm in arms if math.isfinite(means[arm.name])]
     return sorted(known, key=lambda arm: -means[arm.name])
@@ -86,14 +120,30 @@ def reference_arm(results: Results, metric: str) -> Arm | None:
     return declared_reference(results, metric) or best_baseline(results, metric)
 
 
+def margin_of(results: Results, metric: str) -> float:
+    """Return the difference below which two values of a metric count as equal.
+
+    Returns
+    -------
+    float
+        That of the first claim about this metric, a main claim before others; a point for a share
+        and a hundredth of a nat for a loss that no claim is about; else NaN.
+    """
+    if w.is_share(metric):  # as in the claims
+        return 0.01
+    claims = sorted(results.study.claims, key=lambda claim: not claim.headline)
+    margins = [claim.margin for claim in claims if claim.metric == metric]
+    return next(iter(margins), 0.01 if w.is_loss(metric) else math.nan)
+
+
 def validation_minus_test(results: Results, arm: str, metric: str) -> float:
     """Return by how much an arm's validation score is above its test score, in the mean.
 
-    NaN where the metric has no validation counterpart. Paired by repetition.
+    NaN where the metric is none of the test rows. Paired by repetition.
     """
-    counterpart = metric.replace("test_", "validation_")
-    if counterpart == metric:
+    if not metric.startswith("test_"):
         return math.nan
+    counterpart = _on_validation(metric)
     return float((results.values(arm, counterpart) - results.values(arm, metric)).mean())
 
 
@@ -174,12 +224,12 @@ def _mean(results: Results, arm: Arm, column: str | None) -> float:
 def comparison_table(results: Results) -> Table:
     """Tabulate every arm beside the reference.
 
-    The metric is that of the headline claim.
+    The metric is that of the setting.
     """
     metric = main_metric(results)
     data = comparison_frame(results, metric)
     validation = validation_metric(results, metric)
-    unit = "points" if w.is_share(metric) else ""
+    unit = w.difference_unit(metric)
     shown = pd.DataFrame(
         {
             "arm": [_label(row.label, row.reference) for row in data.itertuples()],
@@ -187,13 +237,17 @@ def comparison_table(results: Results) -> Table:
             f"{w.column_title(metric)} [95 % interval]": _means(data, metric),
             "macro-F1, %": [w.value(MACRO_F1, v) for v in data.get("macro_f1", [])],
             "n": [str(n) for n in data.get("n", [])],
-            "validation": [w.value(validation or "", v) for v in data.get("validation", [])],
+            _validation_title(metric, validation): [
+                w.value(validation or "", v) for v in data.get("validation", [])
+            ],
             "parameters": [w.count(v) for v in data.get("parameters_total", [])],
             "effective": [w.count(v) for v in data.get("parameters_effective", [])],
             "time": [w.seconds(v) for v in data.get("seconds", [])],
-            w.joined("to the reference,", unit).rstrip(","): _differences(data, metric),
+            w.with_unit_after("to the reference", unit): _differences(data, metric),
         }
     )
+    if metric == validation:  # it would stand there twice
+        shown = shown.drop(columns="validation")
     if results.n_classes < 3 or metric != DEFAULT_METRIC:  # two classes: it says the same again
         shown = shown.drop(columns="macro-F1, %")
     return Table(
@@ -203,6 +257,13 @@ def comparison_table(results: Results) -> Table:
         shown=shown,
         left=("arm", "kind"),
     )
+
+
+def _validation_title(metric: str, validation: str | None) -> str:
+    """Name the column of validation scores: with its metric where that is another one."""
+    if validation is None or w.without_role(validation) == w.without_role(metric):
+        return "validation"
+    return w.column_title(validation)
 
 
 def for_terminal(table: Table) -> Table:
@@ -237,7 +298,8 @@ def _differences(data: pd.DataFrame, metric: str) -> list[str]:
 def _comparison_caption(
     results: Results, metric: str, validation: str | None, data: pd.DataFrame
 ) -> str:
-    text = f"Mean {w.metric_title(metric)} over the repetitions, with its 95 % interval. "
+    better = "" if w.higher_is_better(metric) else " (less is better)"
+    text = f"Mean {w.metric_title(metric)}{better} over the repetitions, with its 95 % interval. "
     references = data[data["reference"]] if len(data) else data
     if len(references):
         label = references["label"].iloc[0]
@@ -247,11 +309,13 @@ def _comparison_caption(
         )
     else:
         text += "No baseline has a validation score here, so there is no reference. "
-    if validation is not None:
+    if validation is not None and validation.startswith("validation_"):
         text += (
             "Validation scores of heads with early stopping or tuning are optimistic: each is the "
             "best of many on the same rows. "
         )
+    if math.isfinite(best := best_of(results, metric)):
+        text += f"The best possible is {w.with_unit(metric, best)}. "
     return text + (
         "Parameters: all that are trained; effective: the classical ones that an "
         "output depends on, plus the rank of the Jacobian of a circuit's outputs to its angles. "
@@ -279,71 +343,6 @@ def sized(arms: pd.DataFrame) -> pd.Series[bool]:
     A kernel machine keeps its training rows, and has no number of effective parameters.
     """
     return arms["parameters_effective"].notna() & (arms["parameters_total"] > 0)
-
-
-def quoted_value(quoted: Quoted) -> float:
-    """Return a quoted number as a fraction: a share above 1 was printed as a percentage."""
-    if w.is_share(quoted.metric) and quoted.value > 1:
-        return quoted.value / 100
-    return quoted.value
-
-
-def quoted_table(results: Results) -> Table:
-    """Tabulate the published numbers beside ours."""
-    rows, shown = [], []
-    for quoted in results.quoted:
-        values = results.values(quoted.arm, quoted.metric) if quoted.arm else pd.Series(dtype=float)
-        seed = results.seed(quoted.arm, "", quoted.metric)
-        estimate = mean_interval(values.to_numpy(), seed=seed)
-        mean, (low, high) = estimate.mean, ends(estimate)
-        published = quoted_value(quoted)
-        counts = {name: _count(results, quoted.arm, name) for name in ("total", "effective")}
-        rows.append(
-            {
-                "method": quoted.method,
-                "metric": quoted.metric,
-                "quoted": published,
-                "quoted_parameters": math.nan if quoted.parameters is None else quoted.parameters,
-                "arm": quoted.arm,
-                "n": len(values),
-                "mean": mean,
-                "low": low,
-                "high": high,
-                **{f"parameters_{name}": count for name, count in counts.items()},
-                "source": quoted.source,
-            }
-        )
-        ours = w.joined(w.value(quoted.metric, mean), w.interval(quoted.metric, low, high))
-        shown.append(
-            {
-                "method as published": quoted.method,
-                "metric": w.column_title(quoted.metric),
-                "quoted": w.value(quoted.metric, published),
-                "its parameters": w.count(quoted.parameters),
-                "our arm": results.study.arm(quoted.arm).title if quoted.arm else w.NOTHING,
-                "ours": ours,
-                "our parameters": w.count(counts["total"]),
-                "effective": w.count(counts["effective"]),
-                "source": quoted.source,
-            }
-        )
-    caption = (
-        "Numbers quoted from the publication, which we have not verified, beside ours; a quoted "
-        "share above 1 was printed as a percentage. Effective: those of our parameters that can do "
-        "anything."
-    )
-    left = ("method as published", "metric", "our arm", "source")
-    frame = pd.DataFrame(shown)
-    if len(frame) and frame["metric"].nunique() == 1:
-        caption = f"{frame['metric'].iloc[0].capitalize()}. {caption}"
-        frame = frame.drop(columns="metric")
-    return Table("quoted", caption, pd.DataFrame(rows), frame, left)
-
-
-def _count(results: Results, arm: str, name: str) -> float:
-    """Mean number of an arm's parameters; NaN where there is no arm or no such number."""
-    values = results.values(arm, f"parameters_{name}") if arm else pd.Series(dtype=float)
-    return float(values.mean()) if len(values) else math.nan
 
 
 def ranking_frame(results: Results, metric: str) -> pd.DataFrame:

@@ -71,7 +71,11 @@ def _setting_lines(results: Results, width: int) -> list[str]:
 def settings_table(shown: Sequence[Results]) -> Table:
     """Tabulate settings: the reference beside the best arm of the paper, on validation."""
     frame = pd.DataFrame([_settings_row(results) for results in shown])
-    return Table("settings", "", frame, frame, ("setting", "reference", "best arm of the paper"))
+    if frame["metric"].nunique() == 1:  # that of the study, which its page names
+        frame = frame.drop(columns="metric")
+    return Table(
+        "settings", "", frame, frame, ("setting", "metric", "reference", "best arm of the paper")
+    )
 
 
 def _settings_row(results: Results) -> dict[str, str]:
@@ -88,6 +92,7 @@ def _settings_row(results: Results) -> dict[str, str]:
         )
     return {
         "setting": results.setting,
+        "metric": w.column_title(metric),
         "n": w.count(results.records["repetition"].nunique() if len(results.records) else 0),
         "reference": _with_mean(results, reference, metric),
         "best arm of the paper": _with_mean(results, paper, metric),

@@ -25,6 +25,17 @@ def classes(text: str, where: str) -> NDArray[np.int64]:
     return _read(packing.unpack_classes, text, where)
 
 
+def numbers(text: str, where: str) -> NDArray[np.float64]:
+    """Read a number a row; ``where`` names the run and the trial.
+
+    Raises
+    ------
+    UserError
+        If the text is not what `qlmbench.packing.pack_numbers` writes.
+    """
+    return _read(packing.unpack_numbers, text, where)
+
+
 def rows(text: str, where: str) -> NDArray[np.int64]:
     """Read row numbers; ``where`` names the run and the repetition.
 
@@ -64,6 +75,7 @@ def _read(unpack: Callable[[str], T], text: str, where: str) -> T:
     except (ValueError, IndexError):
         raise UserError(
             f"{where}: predictions or labels in a form that this version does not read",
-            expected="<bits>:<n>:<base64> for classes, <total>:<base64> for rows",
+            expected="<bits>:<n>:<base64> for classes, f2:<n>:<base64> for numbers, "
+            "<total>:<base64> for rows",
             do="run it again with 'qlmbench run ... --overwrite always'",
         ) from None

@@ -7,6 +7,10 @@ import math
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
 _SHARES = ("accuracy", "f1", "auc", "share", "rate", "exact_match", "recall", "precision")
+_NATS = ("loss", "cross_entropy")
+_TIMES = ("seconds", "seconds_per_epoch")
+_LOWER_IS_BETTER = (*_NATS, *_TIMES, "perplexity", "error")
+_ROLES = ("train_", "validation_", "test_")
 
 
 def is_share(metric: str) -> bool:
@@ -14,14 +18,52 @@ def is_share(metric: str) -> bool:
     return metric.endswith(_SHARES)
 
 
+def is_loss(metric: str) -> bool:
+    """Whether a metric is in nats."""
+    return metric.endswith(_NATS)
+
+
+def is_time(metric: str) -> bool:
+    """Whether a metric is in seconds; each of its values then reads with its own unit."""
+    return metric.endswith(_TIMES)
+
+
+def higher_is_better(metric: str) -> bool:
+    """Whether more of a metric is better."""
+    return not metric.endswith(_LOWER_IS_BETTER)
+
+
+def without_role(metric: str) -> str:
+    """Name of a metric without the rows that it was taken on: ``log_loss``."""
+    role = next((role for role in _ROLES if metric.startswith(role)), "")
+    return metric.removeprefix(role)
+
+
 def metric_title(metric: str) -> str:
     """Name of a metric in running text: ``test_accuracy`` reads ``test accuracy``."""
-    return metric.replace("_", " ")
+    return metric.replace("seconds_per", "time per").replace("_", " ")
+
+
+def unit(metric: str) -> str:
+    """Return the unit that stands once, over a column or an axis; empty where there is none."""
+    if is_share(metric):
+        return "%"
+    return "nats" if is_loss(metric) else ""
+
+
+def difference_unit(metric: str) -> str:
+    """Return the unit of a difference: percentages differ by points."""
+    return "points" if is_share(metric) else unit(metric)
 
 
 def column_title(metric: str) -> str:
     """Name of a metric over a column, with its unit where it has one."""
-    return f"{metric_title(metric)}, %" if is_share(metric) else metric_title(metric)
+    return with_unit_after(metric_title(metric), unit(metric))
+
+
+def with_unit_after(title: str, unit_: str) -> str:
+    """Write a unit after a title: ``test accuracy, %``; the title alone where there is none."""
+    return f"{title}, {unit_}" if unit_ else title
 
 
 def scale(metric: str) -> float:
@@ -30,18 +72,40 @@ def scale(metric: str) -> float:
 
 
 def value(metric: str, number: float | None) -> str:
-    """Write a value of a metric without its unit: a percentage with one decimal, else 3 digits."""
+    """Write a value of a metric without its unit: a percentage with one decimal, else 3 digits.
+
+    A time has its unit all the same: those of one column may differ a thousandfold.
+    """
     if number is None or not math.isfinite(number):
         return NOTHING
     if is_share(metric):
         return _minus(f"{100 * number:.1f}")
-    return _minus(f"{number:.3g}")
+    return _minus(duration(number) if is_time(metric) else three_digits(number))
+
+
+def three_digits(number: float) -> str:
+    """Write three significant digits, large numbers in full: 0.0123, 12.3, 12,300."""
+    return f"{number:.3g}" if abs(number) < 999.5 else f"{float(f'{number:.3g}'):,.0f}"
+
+
+def duration(number: float) -> str:
+    """Write seconds to three digits, those below a tenth as milliseconds."""
+    size, name = (1000 * number, "ms") if abs(number) < 0.1 else (number, "s")
+    return f"{size:#.3g} {name}".replace(". ", " ") if abs(size) < 999.5 else f"{size:,.0f} {name}"
+
+
+def mark(number: float) -> str:
+    """Write a duration along an axis, where the numbers are round: ``0.1 s``, ``20 ms``."""
+    if number == 0:
+        return "0"
+    text = f"{number:g} s" if abs(number) >= 0.1 else f"{1000 * number:g} ms"
+    return _minus(text)
 
 
 def with_unit(metric: str, number: float | None) -> str:
     """Write a value of a metric with its unit."""
     text = value(metric, number)
-    return f"{text} %" if is_share(metric) and text != NOTHING else text
+    return joined(text, unit(metric)) if text != NOTHING else text
 
 
 def difference(metric: str, number: float | None) -> str:
@@ -49,15 +113,15 @@ def difference(metric: str, number: float | None) -> str:
     if number is None or not math.isfinite(number):
         return NOTHING
     text = value(metric, abs(number))
-    if float(text) == 0:
+    if not any(digit in text for digit in "123456789"):
         return text
     return f"+{text}" if number > 0 else f"{MINUS}{text}"
 
 
 def difference_with_unit(metric: str, number: float | None) -> str:
-    """Write a difference with its sign and, for a percentage, in points."""
+    """Write a difference with its sign and its unit: points, where the metric is a percentage."""
     text = difference(metric, number)
-    return f"{text} points" if is_share(metric) and text != NOTHING else text
+    return joined(text, difference_unit(metric)) if text != NOTHING else text
 
 
 def interval(metric: str, low: float | None, high: float | None, *, signed: bool = False) -> str:
@@ -65,7 +129,25 @@ def interval(metric: str, low: float | None, high: float | None, *, signed: bool
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
         return ""
     write = difference if signed else value
-    return f"[{write(metric, low)}, {write(metric, high)}]"
+    ends = [write(metric, low), write(metric, high)]
+    units = {end.partition(" ")[2] for end in ends}
+    if len(units) == 1 and (shared := units.pop()):  # times of one unit: it stands once
+        ends = [end.removesuffix(f" {shared}") for end in ends]
+        return f"[{', '.join(ends)}] {shared}"
+    return f"[{', '.join(ends)}]"
+
+
+def amount(metric: str, size: float) -> str:
+    """Write the size of a difference, without a sign: ``one point``, ``0.01 nats``."""
+    if is_share(metric) and math.isclose(size, 0.01):
+        return "one point"
+    text = mark(abs(size)) if is_time(metric) else value(metric, abs(size))
+    return joined(text, difference_unit(metric))
+
+
+def sentence_case(text: str) -> str:
+    """Write the first letter large."""
+    return text[:1].upper() + text[1:]
 
 
 def joined(*parts: str) -> str:

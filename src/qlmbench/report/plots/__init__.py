@@ -1,25 +1,30 @@
 """Figures of a results page: each function takes frames and returns a matplotlib figure."""
 
-from qlmbench.report.plots.arms import MOST_ROWS, accuracy_by_arm
+from qlmbench.report.plots.arms import MOST_ROWS, values_by_arm
+from qlmbench.report.plots.attention import attention_maps
+from qlmbench.report.plots.comparison import MOST_ARMS, compared_curves
 from qlmbench.report.plots.conditions import conditions_plot
 from qlmbench.report.plots.curves import training_curves
 from qlmbench.report.plots.forest import forest_plot
 from qlmbench.report.plots.learning import learning_curves
-from qlmbench.report.plots.modes import accuracy_by_modes
-from qlmbench.report.plots.parameters import accuracy_by_parameters
+from qlmbench.report.plots.modes import values_by_modes
+from qlmbench.report.plots.parameters import values_by_parameters
 from qlmbench.report.plots.ranks import MOST_RANKS, rank_plot
 from qlmbench.report.plots.regimes import regimes_plot
 
 __all__ = [
+    "MOST_ARMS",
     "MOST_RANKS",
     "MOST_ROWS",
-    "accuracy_by_arm",
-    "accuracy_by_modes",
-    "accuracy_by_parameters",
+    "attention_maps",
+    "compared_curves",
     "conditions_plot",
     "forest_plot",
     "learning_curves",
     "rank_plot",
     "regimes_plot",
     "training_curves",
+    "values_by_arm",
+    "values_by_modes",
+    "values_by_parameters",
 ]

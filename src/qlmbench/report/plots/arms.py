@@ -13,8 +13,7 @@ from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.load import KIND_ORDER
 from qlmbench.report.plots.labels import write_at_edge
-from qlmbench.report.plots.limits import end_at_shares, lowest_shown
-from qlmbench.report.tables import higher_is_better
+from qlmbench.report.plots.limits import end_at_possible, far_worse, spans_much, write_values
 from qlmbench.spec import ArmKind
 
 ROW = 0.235
@@ -27,8 +26,13 @@ LARGE = 6
 
 
 @style.styled
-def accuracy_by_arm(
-    arms: pd.DataFrame, records: pd.DataFrame, quoted: dict[str, float], metric: str
+def values_by_arm(
+    arms: pd.DataFrame,
+    records: pd.DataFrame,
+    quoted: dict[str, float],
+    metric: str,
+    decides: str,
+    best: float = np.nan,
 ) -> Figure:
     """Draw each arm's repetitions as dots, its mean with interval, and the quoted value.
 
@@ -42,20 +46,28 @@ def accuracy_by_arm(
         Published value by arm.
     metric : str
         The metric; its values are drawn in percent where it is a share.
+    decides : str
+        The metric on validation that says which arm of a group is best.
+    best : float
+        What the best possible model reaches, drawn across; NaN where that is not known.
 
     Returns
     -------
     Figure
         With many arms, the arms of a large group are ticks in one row, with the mean and interval
-        of the one that is best on validation. Arms far below all others are arrows at the edge.
+        of the one that is best on validation. Arms far worse than all others are arrows at the
+        edge. Times that span much stand on a logarithmic axis.
     """
-    rows = grouped(arms, metric, collapse=len(arms) > MOST_ROWS)
+    rows = grouped(arms, decides, collapse=len(arms) > MOST_ROWS)
     figure, axes = rows_figure(rows)
     k = w.scale(metric)
     shown = {place: row for place, row in rows.items() if not isinstance(row, str)}
-    lowest = lowest_shown(arms["mean"], arms["kind"]) if higher_is_better(metric) else -np.inf
-    beyond = {place: row for place, row in shown.items() if row["mean"] < lowest}
+    logarithmic = spans_much(arms["mean"], metric)
+    worse = set() if logarithmic else set(_arms_far_worse(arms, metric))
+    beyond = {place: row for place, row in shown.items() if row["arm"] in worse}
     _reference_line(axes, arms, k)
+    if np.isfinite(best):
+        _best_line(axes, k * best)
     for place, row in shown.items():
         if place not in beyond:
             _arm_row(axes, place, row, arms, records, metric)
@@ -66,8 +78,12 @@ def accuracy_by_arm(
                 _quoted_word(axes, k * marks[0], k * marks[-1], place, k * row["mean"])
     if quoted:
         axes.margins(x=0.15)  # room for the word beside the outermost diamond
-    axes.set_xlim(end_at_shares(metric, axes.get_xlim()))
-    arrows_at_the_edge(axes, beyond)
+    if logarithmic:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(end_at_possible(metric, axes.get_xlim()))
+    write_values(axes.xaxis, metric)
+    arrows_at_the_edge(axes, beyond, right=not w.higher_is_better(metric))
     _values_at_the_right(axes, rows, metric)
     axes.set_xlabel(w.column_title(metric))
     return figure
@@ -103,29 +119,33 @@ def _arm_row(
     _mean_with_interval(axes, place, row, k)
 
 
-def arrows_at_the_edge(axes: Any, beyond: dict[float, dict[str, Any]]) -> None:
-    """Draw an arrow to the left for each row that lies beyond the axis."""
+def _arms_far_worse(arms: pd.DataFrame, metric: str) -> pd.Series[str]:
+    return arms["arm"][far_worse(arms["mean"], arms["kind"], metric)]
+
+
+def arrows_at_the_edge(axes: Any, beyond: dict[float, dict[str, Any]], right: bool = False) -> None:
+    """Draw an arrow to the left, or to the right, for each row that lies beyond the axis."""
     axes.set_xlim(axes.get_xlim())
     for place, row in beyond.items():
         axes.plot(
-            0.012,
+            0.988 if right else 0.012,
             place,
             transform=axes.get_yaxis_transform(),
-            marker="<",
+            marker=">" if right else "<",
             markersize=6.5,
             color=style.KIND_COLOUR[ArmKind(row["kind"])],
         )
 
 
-def grouped(arms: pd.DataFrame, metric: str, collapse: bool = False) -> dict[float, Any]:
+def grouped(arms: pd.DataFrame, decides: str, collapse: bool = False) -> dict[float, Any]:
     """Place the arms from top to bottom by kind; a title row stands before each kind.
 
     Parameters
     ----------
     arms : DataFrame
         One row an arm: arm, label, kind; to collapse, also group and validation.
-    metric : str
-        The metric, which says whether higher is better.
+    decides : str
+        The metric of the column ``validation``, which says whether higher is better.
     collapse : bool
         Whether large groups share a row: that of the arm that is best on validation, with the
         names of all as ``members``.
@@ -142,20 +162,20 @@ def grouped(arms: pd.DataFrame, metric: str, collapse: bool = False) -> dict[flo
         if members.empty:
             continue
         rows[place] = style.KIND_TITLE[kind]
-        for row in _collapsed(members, metric) if collapse else members.to_dict("records"):
+        for row in _collapsed(members, decides) if collapse else members.to_dict("records"):
             place += 1.0
             rows[place] = row
         place += 1.5
     return rows
 
 
-def _collapsed(arms: pd.DataFrame, metric: str) -> list[dict[Hashable, Any]]:
+def _collapsed(arms: pd.DataFrame, decides: str) -> list[dict[Hashable, Any]]:
     sizes = arms.groupby("group")["arm"].transform("size")
     large = (arms["group"] != "") & (sizes > LARGE)
     rows = arms[~large].to_dict("records")
     for group, members in arms[large].groupby("group", sort=False):
         ordered = members.sort_values(
-            "validation", ascending=not higher_is_better(metric), kind="stable"
+            "validation", ascending=not w.higher_is_better(decides), kind="stable"
         )
         best = ordered.to_dict("records")[0]
         name = str(group).replace("-", " ")
@@ -199,6 +219,20 @@ def _reference_line(axes: Any, arms: pd.DataFrame, k: float) -> None:
             fontsize=8,
             color=style.MUTED,
         )
+
+
+def _best_line(axes: Any, x: float) -> None:
+    """Draw what no model can beat; its name stands at the foot."""
+    axes.axvline(x, color=style.INK, linewidth=0.9, linestyle=(0, (1, 2)))
+    axes.annotate(
+        "best possible",
+        (x, 0.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(3, 3),
+        textcoords="offset points",
+        fontsize=8,
+        color=style.INK,
+    )
 
 
 def _mean_with_interval(axes: Any, place: float, row: dict[str, Any], k: float) -> None:

@@ -1,4 +1,4 @@
-"""Accuracy of trained models under a condition that they were not trained under."""
+"""Trained models under a condition that they were not trained under."""
 
 from __future__ import annotations
 

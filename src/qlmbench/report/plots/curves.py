@@ -19,7 +19,9 @@ ACCURACY = "validation_accuracy"
 
 
 @style.styled
-def training_curves(curves: pd.DataFrame, labels: dict[str, str]) -> Figure:
+def training_curves(
+    curves: pd.DataFrame, labels: dict[str, str], accuracy: str = "accuracy"
+) -> Figure:
     """Draw mean and spread of the curves of a few arms as small multiples.
 
     Parameters
@@ -28,6 +30,8 @@ def training_curves(curves: pd.DataFrame, labels: dict[str, str]) -> Figure:
         arm, repetition, epoch, curve, value.
     labels : dict
         Title of each arm to draw, in order; at most six stay readable.
+    accuracy : str
+        Name of the lower axis, without its unit.
 
     Returns
     -------
@@ -35,7 +39,7 @@ def training_curves(curves: pd.DataFrame, labels: dict[str, str]) -> Figure:
         Losses above, validation accuracy below; the band holds the middle 80 % of the
         repetitions. Epochs that fewer than half of the repetitions reached are left out.
     """
-    summary = _summary(curves[curves["arm"].isin(list(labels))])
+    summary = summary_of(curves[curves["arm"].isin(list(labels))])
     figure = Figure(figsize=(style.WIDTH, 3.9), layout="constrained")
     panels = figure.subplots(2, len(labels), sharex="col", sharey="row", squeeze=False)
     for column, (arm, label) in enumerate(labels.items()):
@@ -45,14 +49,27 @@ def training_curves(curves: pd.DataFrame, labels: dict[str, str]) -> Figure:
         panels[0, column].set_title(_broken(label, len(labels)))
         panels[1, column].set_xlabel("epoch")
     panels[0, 0].set_ylabel("loss")
-    panels[1, 0].set_ylabel("validation\naccuracy, %")
+    panels[1, 0].set_ylabel(f"validation\n{accuracy}, %")
     figure.canvas.draw()
     _names(panels[0, -1], summary[summary["arm"] == list(labels)[-1]])
     return figure
 
 
-def _summary(curves: pd.DataFrame) -> pd.DataFrame:
-    grouped = curves.groupby(["arm", "curve", "epoch"])["value"]
+def summary_of(curves: pd.DataFrame) -> pd.DataFrame:
+    """Summarise curves over the repetitions.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        arm, repetition, epoch, curve, value.
+
+    Returns
+    -------
+    DataFrame
+        arm, curve, epoch, n, mean, low and high (the middle 80 %), without epochs that fewer than
+        half of an arm's repetitions reached.
+    """
+    grouped = curves.groupby(["arm", "curve", "epoch"], observed=True)["value"]
     summary = pd.DataFrame(
         {
             "n": grouped.count(),
@@ -61,7 +78,7 @@ def _summary(curves: pd.DataFrame) -> pd.DataFrame:
             "high": grouped.quantile(0.9),
         }
     ).reset_index()
-    most = summary.groupby("arm")["n"].transform("max")
+    most = summary.groupby("arm", observed=True)["n"].transform("max")
     return summary[2 * summary["n"] >= most]
 
 

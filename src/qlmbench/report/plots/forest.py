@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from qlmbench.report import style
 from qlmbench.report import wording as w
+from qlmbench.report.plots.limits import write_values
 from qlmbench.stats import Verdict
 
 ROW = 0.62
@@ -30,10 +31,10 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
     -------
     Figure
         A thick line is the interval over repetitions, a thin one that over repetitions and test
-        rows; the band is the margin within which arms count as equal. Claims in points and
-        claims in other units have a panel each.
+        rows; the band is the margin within which arms count as equal. Claims in points, claims
+        in nats and claims about each other metric have a panel each.
     """
-    metrics = {m: "accuracy" if w.is_share(m) else m for m in claims["metric"]}
+    metrics = {m: w.difference_unit(m) or m for m in claims["metric"]}
     units = list(dict.fromkeys(metrics[m] for m in claims["metric"]))
     panels_of = [claims[[metrics[m] == unit for m in claims["metric"]]] for unit in units]
     height = ROW * len(claims) + 0.75 * len(units) + 0.2
@@ -58,8 +59,10 @@ def _panel(axes: Any, rows: pd.DataFrame) -> None:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.1)
-    unit = "points" if w.is_share(metric) else ""
-    axes.set_xlabel(w.joined(f"difference in {w.metric_title(metric)},", unit).rstrip(","))
+    several = rows["metric"].nunique() > 1
+    title = "loss" if several and w.is_loss(metric) else w.metric_title(metric)
+    axes.set_xlabel(w.with_unit_after(f"difference in {title}", w.difference_unit(metric)))
+    write_values(axes.xaxis, metric)
 
 
 def _label(row: dict[Hashable, Any]) -> str:

@@ -113,3 +113,21 @@ def spread(values: list[float], gap: float) -> list[float]:
         if not moved:
             break
     return placed
+
+
+def inside(values: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Move values between two ends, at least ``gap`` from each other where all fit, order kept.
+
+    What does not fit reaches beyond the upper end.
+    """
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    placed = list(values)
+    ceiling = high
+    for i in reversed(order):
+        placed[i] = min(placed[i], ceiling)
+        ceiling = placed[i] - gap
+    floor = low
+    for i in order:
+        placed[i] = max(placed[i], floor)
+        floor = placed[i] + gap
+    return placed

@@ -1,4 +1,4 @@
-"""Accuracy against the number of training rows."""
+"""A metric against the number of training rows."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from qlmbench.report import style
 from qlmbench.report import wording as w
-from qlmbench.report.plots.labels import spread, write_at_edge
-from qlmbench.report.plots.limits import end_at_shares
+from qlmbench.report.plots.labels import inside, spread, write_at_edge
+from qlmbench.report.plots.limits import end_at_possible, write_values
 from qlmbench.spec import ArmKind
 
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
@@ -61,8 +61,9 @@ def draw_lines(axes: Any, frame: pd.DataFrame, arms: list[str], x: str, metric: 
         )
         name = textwrap.fill(str(own["label"].iloc[-1]), 22)
         names.append((k * own["mean"].iloc[-1], name, style.KIND_COLOUR[kind]))
-    axes.set_ylim(end_at_shares(metric, axes.get_ylim()))
-    _write_names(axes, names)
+    axes.set_ylim(end_at_possible(metric, axes.get_ylim()))
+    write_values(axes.yaxis, metric)
+    write_names(axes, names)
 
 
 def _shifts(axes: Any, x: pd.Series[float], n: int) -> list[float]:
@@ -73,11 +74,26 @@ def _shifts(axes: Any, x: pd.Series[float], n: int) -> list[float]:
     return list(0.008 * (x.max() - x.min()) * steps)
 
 
-def _write_names(axes: Any, names: list[tuple[float, str, str]]) -> None:
+def write_names(
+    axes: Any, names: list[tuple[float, str, str]], *, beside_panel: bool = False
+) -> None:
+    """Write names of lines to the right of the axes, moved apart where they would touch.
+
+    Parameters
+    ----------
+    axes : Axes
+        Its limits must be final.
+    names : list of tuple
+        Height in data units, text of one or more lines, colour.
+    beside_panel : bool
+        Keep them between the lower and the upper end of the axes, for others stand above or below.
+    """
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.get_figure().dpi
     lines = max(name.count("\n") + 1 for _, name, _ in names)
     gap = 0.155 * lines * (high - low) / height
     heights = spread([y for y, _, _ in names], gap=gap)
+    if beside_panel:
+        heights = inside(heights, gap, low + gap / 2, high - gap / 2)
     for (_, name, colour), y in zip(names, heights, strict=True):
         write_at_edge(axes, y, name, colour)

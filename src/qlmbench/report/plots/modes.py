@@ -1,4 +1,4 @@
-"""Accuracy against the number of modes, one line a number of photons."""
+"""A metric against the number of modes, one line a number of photons."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.plots.labels import spread, write_at_edge
-from qlmbench.report.plots.limits import end_at_shares
+from qlmbench.report.plots.limits import end_at_possible, write_values
 
 KEYS = ("n_modes", "n_photons")
 MOST_COLUMNS = 2
 
 
 @style.styled
-def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) -> Figure:
+def values_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) -> Figure:
     """Draw the mean of each group of arms against its modes, one line a number of photons.
 
     Parameters
@@ -46,7 +46,7 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
         axes.remove()
     k = w.scale(metric)
     photons = sorted(arms["n_photons"].unique())
-    low, high = end_at_shares(metric, _limits(arms, reference, k))
+    low, high = end_at_possible(metric, _limits(arms, reference, k))
     for axes, group in zip(panels, groups, strict=True):
         members = arms[arms["group"] == group]
         axes.set_ylim(low, high)
@@ -71,6 +71,7 @@ def accuracy_by_modes(arms: pd.DataFrame, reference: float | None, metric: str) 
         )
     for axes in grid[:, 0]:
         axes.set_ylabel(w.column_title(metric))
+        write_values(axes.yaxis, metric)
     return figure
 
 

@@ -1,11 +1,10 @@
-"""Accuracy against the number of parameters."""
+"""A metric against the number of parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,8 +15,7 @@ from qlmbench.report import wording as w
 from qlmbench.report.load import KIND_ORDER
 from qlmbench.report.plots.arms import LARGE
 from qlmbench.report.plots.labels import label_points
-from qlmbench.report.plots.limits import lowest_shown
-from qlmbench.report.tables import higher_is_better
+from qlmbench.report.plots.limits import far_worse, spans_much, write_values
 from qlmbench.spec import ArmKind
 
 PANELS = {
@@ -50,7 +48,7 @@ class Family:
 
 
 @style.styled
-def accuracy_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
+def values_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
     """Draw each arm's mean against its trained parameters, and against the effective ones.
 
     Parameters
@@ -67,8 +65,8 @@ def accuracy_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
         One panel for each of the two counts that is known. Only the best arms are
         labelled, and no label covers another.
     """
-    lowest = lowest_shown(arms["mean"], arms["kind"]) if higher_is_better(metric) else -np.inf
-    near = arms[arms["mean"] >= lowest]
+    logarithmic = spans_much(arms["mean"], metric)
+    near = arms if logarithmic else arms[~far_worse(arms["mean"], arms["kind"], metric)]
     families = _families(near)
     known = {column: near[near[column] > 0] for column in PANELS}
     columns = [column for column in PANELS if len(known[column])] or list(PANELS)[:1]
@@ -78,10 +76,13 @@ def accuracy_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
     k = w.scale(metric)
     for axes, column in zip(panels, columns, strict=True):
         _panel(axes, known[column], column, families, k)
+    if logarithmic:
+        panels[0].set_yscale("log")
     panels[0].set_ylabel(w.column_title(metric))
+    write_values(panels[0].yaxis, metric)
     legend = _legend(panels[0], families)
     if len(near) < len(arms):
-        _say_left_out(panels[0], len(arms) - len(near), f"{k * lowest:.0f}", metric)
+        _say_left_out(panels[0], len(arms) - len(near), near["mean"], metric)
     # It is wider than its panel, and would take that room from both.
     legend.set_in_layout(False)
     # The layout must be settled before labels look for room; then it stays as it is.
@@ -89,7 +90,7 @@ def accuracy_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
     figure.set_layout_engine("none")
     legend.set_in_layout(True)
     for axes, column in zip(panels, columns, strict=True):
-        points = _labels(known[column], column, k)
+        points = _labels(known[column], column, metric)
         label_points(axes, points[:MOST_LABELS], [(x, y) for x, y, _, _ in points])
     return figure
 
@@ -132,9 +133,10 @@ def _panel(
         axes.set_xlim(middle / 10, middle * 10)
 
 
-def _labels(shown: pd.DataFrame, column: str, k: float) -> list[tuple[float, float, str, str]]:
+def _labels(shown: pd.DataFrame, column: str, metric: str) -> list[tuple[float, float, str, str]]:
     """Order the labels by importance: the best of each kind, then the others by mean."""
-    ordered = shown.sort_values("mean", ascending=False)
+    k = w.scale(metric)
+    ordered = shown.sort_values("mean", ascending=not w.higher_is_better(metric))
     best = ordered.groupby("kind", sort=False).head(1)
     rest = ordered.drop(best.index)
     return [
@@ -160,10 +162,15 @@ def _legend(axes: Any, families: dict[str, Family]) -> Any:
     )
 
 
-def _say_left_out(axes: Any, n: int, limit: str, metric: str) -> None:
-    unit = " %" if w.is_share(metric) else ""
+def _say_left_out(axes: Any, n: int, shown: pd.Series[float], metric: str) -> None:
+    if w.is_share(metric):
+        limit = f"below {100 * shown.min():.0f} %"
+    elif w.higher_is_better(metric):
+        limit = f"below {w.with_unit(metric, shown.min())}"
+    else:
+        limit = f"above {w.with_unit(metric, shown.max())}"
     axes.annotate(
-        f"{w.plural(n, 'arm')} far below {limit}{unit} not shown",
+        f"{w.plural(n, 'arm')} far {limit} not shown",
         (0.0, 0.0),
         xycoords="axes fraction",
         xytext=(4, 4),

@@ -12,8 +12,7 @@ from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.plots.arms import MOST_ROWS, arrows_at_the_edge, grouped, rows_figure
 from qlmbench.report.plots.labels import write_at_edge
-from qlmbench.report.plots.limits import end_at_shares, lowest_shown
-from qlmbench.report.tables import higher_is_better
+from qlmbench.report.plots.limits import end_at_possible, far_worse, write_values
 from qlmbench.spec import ArmKind
 
 APART = 0.16
@@ -21,7 +20,7 @@ APART = 0.16
 
 
 @style.styled
-def regimes_plot(arms: pd.DataFrame, metric: str) -> Figure:
+def regimes_plot(arms: pd.DataFrame, metric: str, decides: str) -> Figure:
     """Draw each arm as a hollow mark (frozen) joined to a full one (tuned).
 
     Parameters
@@ -30,27 +29,31 @@ def regimes_plot(arms: pd.DataFrame, metric: str) -> Figure:
         One row an arm, as `qlmbench.report.regimes.regimes_frame` gives it.
     metric : str
         The metric.
+    decides : str
+        The metric on validation that says which arm of a group is best.
 
     Returns
     -------
     Figure
     """
-    rows = grouped(arms, metric, collapse=len(arms) > MOST_ROWS)
+    rows = grouped(arms, decides, collapse=len(arms) > MOST_ROWS)
     figure, axes = rows_figure(rows)
     k = w.scale(metric)
-    highest = arms[["frozen", "tuned"]].max(axis=1)
-    lowest = lowest_shown(highest, arms["kind"]) if higher_is_better(metric) else -np.inf
+    regimes = arms[["frozen", "tuned"]]
+    better = regimes.max(axis=1) if w.higher_is_better(metric) else regimes.min(axis=1)
+    worse = set(arms["arm"][far_worse(better, arms["kind"], metric)])
     beyond = {}
     for place, row in rows.items():
         if isinstance(row, str):
             continue
         _difference(axes, place, row, metric)
-        if max(row["frozen"], row["tuned"]) < lowest:
+        if row["arm"] in worse:
             beyond[place] = row
         else:
             _row(axes, place, row, k)
-    axes.set_xlim(end_at_shares(metric, axes.get_xlim()))
-    arrows_at_the_edge(axes, beyond)
+    axes.set_xlim(end_at_possible(metric, axes.get_xlim()))
+    write_values(axes.xaxis, metric)
+    arrows_at_the_edge(axes, beyond, right=not w.higher_is_better(metric))
     axes.set_xlabel(w.column_title(metric))
     axes.annotate(
         f"tuned {w.MINUS} frozen",

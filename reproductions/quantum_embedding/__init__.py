@@ -1,0 +1,1 @@
+"""A transformer whose token embedding and attention are parameterised quantum circuits."""
