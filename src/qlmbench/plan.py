@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,6 +198,8 @@ def make_trials(
     """
     protocol = study.protocol(info.profile, info.setting)
     for arm in arms:
+        grid = _grid(arm, protocol)
+        chooses = math.prod(len(values) for values in grid.values()) > 1
         for repetition in range(repetitions):
             yield Trial(
                 study=study.name,
@@ -204,7 +207,7 @@ def make_trials(
                 arm=arm.name,
                 model=arm.model,
                 params=_params(arm, protocol),
-                tune=_grid(arm, protocol),
+                tune=grid,
                 evaluate=protocol.evaluate or None,
                 shuffle_labels=arm.shuffle_labels,
                 dataset=info.dataset,
@@ -212,7 +215,7 @@ def make_trials(
                 encoder_tuning=protocol.encoder_tuning,
                 split=protocol.split,
                 task=None if protocol.task == "classification" else protocol.task,
-                choose_by="loss" if protocol.choose_by == "loss" else None,
+                choose_by="loss" if chooses and protocol.choose_by == "loss" else None,
                 repetition=repetition,
             )
 

@@ -264,8 +264,7 @@ class Setting(Spec):
     task: Task = "classification"
     """What is predicted."""
     choose_by: Literal["accuracy", "loss"] = "accuracy"
-    """What on validation decides among the configurations of a tuned arm; ties go to the other.
-    Language models are chosen by loss."""
+    """What on validation decides among the configurations of a tuned arm; ties go to the other."""
     metric: str = ""
     """Metric of its tables and figures; default that of the study's first claim."""
     alone: bool = False
