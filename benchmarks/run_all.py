@@ -8,13 +8,14 @@ import sampling
 import scaling
 import suite
 import sweep
+import token_embedding
 from harness import parse, write_page
 
 
 def main() -> None:
     """Run every question."""
     setting = parse(__doc__)
-    for benchmark in (sweep, photonic_layer, qubits, sampling, scaling, suite):
+    for benchmark in (sweep, photonic_layer, qubits, token_embedding, sampling, scaling, suite):
         benchmark.main(setting)
     write_page(setting)
 

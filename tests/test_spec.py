@@ -100,3 +100,54 @@ def test_a_selection_needs_exactly_one_rule() -> None:
 def test_every_shipped_study_is_valid(name: str) -> None:
     study = load_study(study_folders()[name] / "study.toml")
     assert {"smoke", "default"} <= set(study.profiles)
+
+
+CLAIM = """
+[[claims]]
+id = "c"
+statement = "S"
+arm = "logreg"
+level = [0.8, 0.9]
+source = "here"
+metric = "{metric}"
+setting = "other"
+[settings.other]
+{setting}
+[profiles.default.settings.other]
+"""
+
+
+@pytest.mark.parametrize(
+    ("metric", "setting", "said"),
+    [
+        ("test_acuracy", "", "did you mean 'test_accuracy'?"),
+        ("test_perplexity", "", "unknown metric 'test_perplexity'"),
+        ("test_accuracy", 'task = "language-model"', "of a language-model"),
+        ("seconds_per_epoch", "", "alone = true"),
+    ],
+)
+def test_a_claim_names_a_metric_that_its_setting_measures(
+    metric: str, setting: str, said: str, tmp_path: Path
+) -> None:
+    text = MINIMAL + CLAIM.format(metric=metric, setting=setting)
+    with pytest.raises(UserError, match=said):
+        load_study(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("metric", "setting"),
+    [
+        ("test_log_loss", ""),
+        ("test_perplexity", 'task = "language-model"'),
+        ("seconds_per_epoch", "alone = true"),
+    ],
+)
+def test_each_task_has_its_metrics(metric: str, setting: str, tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, MINIMAL + CLAIM.format(metric=metric, setting=setting)))
+    assert study.claims[0].metric == metric
+
+
+def test_a_setting_compares_arms_that_there_are(tmp_path: Path) -> None:
+    text = MINIMAL + CLAIM.format(metric="test_accuracy", setting='compare = ["logrek"]')
+    with pytest.raises(UserError, match="did you mean 'logreg'"):
+        load_study(write(tmp_path, text))

@@ -24,6 +24,8 @@ MERLIN = "merlinquantum"
 PERCEVAL = "perceval"
 PENNYLANE = "pennylane"
 AER = "qiskit-aer"
+SHIFT, BACKPROP = f"{PENNYLANE}, parameter shift", f"{PENNYLANE}, backpropagation"
+TABLE = "torch table"
 EMPTY = "python that does nothing"
 TIMES = "times as long as ours"
 
@@ -149,6 +151,28 @@ def _qubits_sentence(measured: Measurement) -> str:
             f"{plural(repetitions, 'repetition')}"
         )
     return f"PennyLane takes as long as ours {', '.join(parts)}."
+
+
+# ---- token embeddings --------------------------------------------------------------------------
+
+
+def _draw_embedding(measured: Measurement) -> Figure:
+    panels = []
+    for repetitions, members in _apart(measured.timings, "repetitions").items():
+        lines = tuple(_line(side, members, "tokens", side) for side in (SHIFT, BACKPROP, TABLE))
+        panels.append(Panel(plural(repetitions, "repetition"), lines))
+    tokens = sorted({float(timing.case["tokens"]) for timing in measured.timings})
+    return line_panels(panels, x="different tokens", y=TIMES, ticks=tokens, even=1)
+
+
+def _embedding_sentence(measured: Measurement) -> str:
+    least, most = _extreme(measured.timings, SHIFT)
+    table = [1 / timing.ratios[TABLE].median for timing in measured.timings]
+    return (
+        f"PennyLane takes {ratio(least.ratios[SHIFT])} to {ratio(most.ratios[SHIFT])} times as "
+        f"long as ours by the parameter-shift rule; ours takes {number(min(table))} to "
+        f"{number(max(table))} times as long as a table."
+    )
 
 
 # ---- sampling ----------------------------------------------------------------------------------
@@ -288,6 +312,17 @@ TOPICS = {
             "arithmetic, so that ten repetitions cost little more than one; one repetition of a "
             "small circuit gains least. Larger states leave the processor's cache: time is then "
             "that of moving them through memory, and a stack costs as much as a loop or more."
+        ),
+    ),
+    "token_embedding": Topic(
+        title="A quantum embedding",
+        key=f"{_LINES}; below it the other side is faster.",
+        by=("repetitions",),
+        draw=_draw_embedding,
+        sentence=_embedding_sentence,
+        limit=(
+            "A batch holds few different tokens, and all their circuits are one call: what is "
+            "left is the state itself and its way back, which a table does not have."
         ),
     ),
     "sampling": Topic(
