@@ -9,7 +9,8 @@ import pandas as pd
 from qlmbench.report import wording as w
 from qlmbench.report.load import Results
 from qlmbench.report.render import Table
-from qlmbench.spec import EncoderTuning, Protocol, Value
+from qlmbench.report.runs import encoder_use
+from qlmbench.spec import Protocol, Value
 
 TASKS = {"language-model": "language model: each token from those before it"}
 ALONE = "nothing: each repetition is trained by itself, so that its seconds are its own"
@@ -31,7 +32,7 @@ def protocol_table(results: Results) -> Table:
     protocol = results.protocol
     rows = {
         "task": TASKS.get(protocol.task, ""),
-        "encoder": _encoder(protocol.encoder_tuning),
+        "encoder": _encoder(results),
         "arguments set on every arm that names them": _named(protocol.overrides),
         "search on validation": _search(protocol),
         "chooses among configurations": _choice(protocol),
@@ -48,9 +49,10 @@ def protocol_table(results: Results) -> Table:
     return Table("protocol", caption, shown, shown, ("what", "how"))
 
 
-def _encoder(tuning: EncoderTuning | None) -> str:
+def _encoder(results: Results) -> str:
+    tuning = results.protocol.encoder_tuning
     if tuning is None:
-        return "frozen"
+        return encoder_use(results)
     given = {key: value for key, value in tuning.model_dump().items() if value is not None}
     return f"tuned on the training rows of each repetition: {_named(given)}"
 

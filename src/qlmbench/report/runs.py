@@ -36,7 +36,7 @@ def runs_table(settings: list[Results], links: dict[str, str]) -> Table:
 
 
 def _row(results: Results, link: str | None) -> dict[str, str]:
-    split, tuned = results.protocol.split, results.protocol.encoder_tuning is not None
+    split = results.protocol.split
     failed = len(results.failures)
     trials = w.count(len(results.records))
     repetitions = results.records["repetition"].nunique() if len(results.records) else 0
@@ -44,7 +44,7 @@ def _row(results: Results, link: str | None) -> dict[str, str]:
     return {
         "run": f"[{results.title}]({link})" if link else results.title,
         "data": results.info.dataset["name"] if results.info else "not known",
-        "encoder": f"{encoder}, tuned" if tuned else f"{encoder}, frozen",
+        "encoder": f"{encoder}, {encoder_use(results)}",
         "train": _rows(results, "train", split.train),
         "validation": _rows(results, "validation", split.validation),
         "test": _rows(results, "test", split.test),
@@ -52,6 +52,14 @@ def _row(results: Results, link: str | None) -> dict[str, str]:
         "arms": w.count(len(results.arms)),
         "trials": f"{trials} ({failed} failed)" if failed else trials,
     }
+
+
+def encoder_use(results: Results) -> str:
+    """Say in a word what becomes of the encoder: tuned, frozen, or it gives token ids."""
+    if results.protocol.encoder_tuning is not None:
+        return "tuned"
+    gives_ids = results.info is not None and "tokens" in results.info.encoder
+    return "token ids" if gives_ids else "frozen"
 
 
 def _rows(results: Results, role: str, selection: Selection) -> str:
