@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,28 +37,41 @@ def attention_maps(maps: Mapping[str, Sequence[AttentionMap]]) -> Figure:
     Returns
     -------
     Figure
-        Rows are arms, columns texts. The deeper the colour, the larger the weight, on one scale
-        from zero to the largest; what uniform weights would be is marked on it. Tokens are named
-        where there is room.
+        Rows are arms, columns texts; with a single text, arms stand side by side. The deeper the
+        colour, the larger the weight, on one scale from zero to the largest; what uniform weights
+        would be is marked on it. Tokens are named where there is room.
     """
     texts = next(iter(maps.values()))
     largest = max(np.max(one.weights) for row in maps.values() for one in row)
-    side = min(SIDE, 5.0 / len(texts) - 0.2)
-    figure = Figure(figsize=(style.WIDTH, 0.9 + (side + 0.3) * len(maps)), layout="constrained")
-    ratios = [*[1.0] * len(texts), 0.07]
-    spec = figure.add_gridspec(len(maps), len(texts) + 1, width_ratios=ratios)
-    for row, (label, own) in enumerate(maps.items()):
-        for column, one in enumerate(own):
-            axes = figure.add_subplot(spec[row, column])
+    rows = _rows(maps)
+    columns = max(len(row) for row in rows)
+    side = min(SIDE, 5.0 / columns - 0.2)
+    figure = Figure(figsize=(style.WIDTH, 0.9 + (side + 0.3) * len(rows)), layout="constrained")
+    ratios = [*[1.0] * columns, 0.07]
+    spec = figure.add_gridspec(len(rows), columns + 1, width_ratios=ratios)
+    for i, row in enumerate(rows):
+        for j, (label, one) in enumerate(row):
+            axes = figure.add_subplot(spec[i, j])
             _grid(axes, np.asarray(one.weights, dtype=float), largest)
-            _tokens(axes, one.tokens, side, lowest=row == len(maps) - 1)
-            if column == 0:
-                axes.set_title(label)
+            _tokens(axes, one.tokens, side, lowest=i == len(rows) - 1)
+            axes.set_title(textwrap.fill(label, 26) if len(texts) == 1 else label)
     bar = figure.add_subplot(spec[:, -1])
     _bar(bar, largest)
     figure.canvas.draw()
     _marks(bar, largest, sorted({len(one.tokens) for one in texts}))
     return figure
+
+
+def _rows(maps: Mapping[str, Sequence[AttentionMap]]) -> list[list[tuple[str, AttentionMap]]]:
+    """Say which grids stand side by side: the texts of an arm, or arms where there is one text."""
+    panels = [
+        [(label if j == 0 else "", one) for j, one in enumerate(own)] for label, own in maps.items()
+    ]
+    if len(panels[0]) > 1:
+        return panels
+    alone = [panel for row in panels for panel in row]
+    width = 2 if len(alone) in (2, 4) else 3
+    return [alone[start : start + width] for start in range(0, len(alone), width)]
 
 
 def named(tokens: Sequence[str], n_texts: int) -> bool:
