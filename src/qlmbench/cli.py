@@ -354,6 +354,56 @@ def export(
 
 
 @main.command()
+@study_argument
+@click.option("--arm", required=True, shell_complete=_complete_arms, help="Which arm.")
+@click.option("--setting", help="Which setting.  [default: the first one that runs the arm]")
+@click.option("--profile", default="default", show_default=True)
+@click.option("--repetition", type=int, default=0, show_default=True)
+@click.option("--data", metavar="[NAME=]DIR", multiple=True, help="As for 'run'.")
+@click.option("--encoder", metavar="NAME|DIR", help="As for 'run'.")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="New folder for weights, statistics and curves.",
+)
+def train(
+    study: str,
+    arm: str,
+    setting: str | None,
+    profile: str,
+    repetition: int,
+    data: tuple[str, ...],
+    encoder: str | None,
+    output: Path,
+) -> None:
+    """Train one arm on one repetition and keep the model.
+
+    The folder gets the weights as safetensors, all numbers as JSON, and the training curves as SVG
+    and PNG.
+    """
+    from qlmbench.plan import make_plans
+    from qlmbench.registry import get_study
+    from qlmbench.trained import check_output, save, train_one
+
+    check_output(output)
+    declared = get_study(study)
+    declared.arm(arm)
+    settings = [setting] if setting else []
+    plan = make_plans(declared, profile, settings=settings, arms=[arm], data=data, encoder=encoder)[
+        0
+    ]
+    trained = train_one(plan, repetition, say=lambda line: click.echo(line, err=True))
+    written = save(trained, output)
+    if trained.outcome.curves is not None:
+        from qlmbench.report import write_curves
+
+        written += write_curves(trained.outcome, declared.arm(arm).title, output)
+    for path in written:
+        click.echo(f"wrote {path}")
+
+
+@main.command()
 def doctor() -> None:
     """Check this installation: packages, cache, data and weights, the package registry."""
     from qlmbench.doctor import examine

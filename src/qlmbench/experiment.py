@@ -130,23 +130,56 @@ def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Ou
     ]
 
 
+def fit_trial(trial: Trial, data: RepetitionData) -> tuple[Any, Outcome]:
+    """Run one trial by itself, and return its model as well.
+
+    Parameters
+    ----------
+    trial : Trial
+        What to train.
+    data : RepetitionData
+        Of its repetition.
+
+    Raises
+    ------
+    ArithmeticError
+        If no configuration could be trained.
+    """
+    torch.set_num_threads(1)
+    tried = _fit_all([trial], {trial.repetition: data})[0]
+    outcome = _outcome(trial, tried, data)
+    record = outcome.record.model_copy(update={"environment": environment_id(environment())})
+    kept = outcome.model_copy(update={"record": record, "environment": environment()})
+    return choose(tried, trial.choose_by or "accuracy").model, kept
+
+
 def _fit_and_score(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Outcome]:
-    train = {t.repetition: _training_rows(t, data[t.repetition]) for t in trials}
+    return [
+        _outcome(t, candidates, data[t.repetition])
+        for t, candidates in zip(trials, _fit_all(trials, data), strict=True)
+    ]
+
+
+def _fit_all(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[list[_Candidate]]:
+    """Fit every configuration of every trial, together where the model can."""
     configs = configurations(trials[0].tune)
-    validation = {t.repetition: data[t.repetition].role("validation") for t in trials}
     by_trial = [[_Candidate(_make(t, config), config) for config in configs] for t in trials]
+    rows = {
+        t.repetition: (
+            _training_rows(t, data[t.repetition]),
+            data[t.repetition].role("validation"),
+        )
+        for t in trials
+    }
     flat = [
-        (candidate, train[t.repetition], validation[t.repetition])
+        (candidate, *rows[t.repetition])
         for t, candidates in zip(trials, by_trial, strict=True)
         for candidate in candidates
     ]
     together = getattr(flat[0][0].model, "max_stack", len(flat))
     for start in range(0, len(flat), together):
         _fit_candidates(flat[start : start + together], trials[0].task)
-    return [
-        _outcome(t, candidates, train[t.repetition], data[t.repetition])
-        for t, candidates in zip(trials, by_trial, strict=True)
-    ]
+    return by_trial
 
 
 def configurations(grid: dict[str, list[Scalar]]) -> list[Config]:
@@ -225,14 +258,13 @@ def choose(
     return max(sound, key=quality)
 
 
-def _outcome(
-    trial: Trial, candidates: Sequence[_Candidate], train: Rows, data: RepetitionData
-) -> Outcome:
+def _outcome(trial: Trial, candidates: Sequence[_Candidate], data: RepetitionData) -> Outcome:
     try:
         best = choose(candidates, trial.choose_by or "accuracy")
     except ArithmeticError as error:
         return _failure(trial, error)
     model, n_classes = best.model, data.n_classes
+    train = _training_rows(trial, data)
     metrics: dict[str, float] = {}
     predicted: dict[str, str] = {}
     test = data.role("test")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qlmbench.report.compare import compare_folders, compare_runs
     from qlmbench.report.export import export_table
     from qlmbench.report.load import load_frame, load_results, load_runs
+    from qlmbench.report.one_training import write_curves
     from qlmbench.report.reports import (
         check_report,
         load_page,
@@ -42,6 +43,7 @@ _HOMES = {
     "sphinx_settings": "site",
     "study_files": "reports",
     "terminal_summary": "terminal",
+    "write_curves": "one_training",
     "write_report": "reports",
     "write_site": "reports",
 }
@@ -63,6 +65,7 @@ __all__ = [
     "sphinx_settings",
     "study_files",
     "terminal_summary",
+    "write_curves",
     "write_report",
     "write_site",
 ]
