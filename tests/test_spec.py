@@ -151,3 +151,18 @@ def test_a_setting_compares_arms_that_there_are(tmp_path: Path) -> None:
     text = MINIMAL + CLAIM.format(metric="test_accuracy", setting='compare = ["logrek"]')
     with pytest.raises(UserError, match="did you mean 'logreg'"):
         load_study(write(tmp_path, text))
+
+
+def test_a_setting_that_trains_alone_searches_nothing(tmp_path: Path) -> None:
+    tuned = MINIMAL.replace(
+        "[profiles.default]\n", "tune = { C = [1.0, 2.0] }\n[profiles.default]\n"
+    )
+    text = tuned + CLAIM.format(metric="test_accuracy", setting="alone = true")
+    with pytest.raises(UserError, match="tries 2 configurations"):
+        load_study(write(tmp_path, text))
+
+
+def test_language_models_are_chosen_by_loss_unless_said_otherwise(tmp_path: Path) -> None:
+    text = MINIMAL + CLAIM.format(metric="test_perplexity", setting='task = "language-model"')
+    study = load_study(write(tmp_path, text))
+    assert study.protocol("default", "other").choose_by == "loss"

@@ -48,7 +48,9 @@ from qlmbench.tasks import Rows, score
 Config = dict[str, Scalar]
 
 TEXTS_SHOWN = 3
-"""Test texts whose attention is kept, of the first repetition."""
+"""Test texts whose attention is kept."""
+REPETITIONS_SHOWN = 2
+"""Repetitions whose attention is kept: the training of the first one may have failed."""
 
 
 @dataclass(frozen=True)
@@ -327,7 +329,11 @@ def _seconds_per_epoch(model: Any) -> float | None:
 
 def _attention(trial: Trial, model: Any, data: RepetitionData) -> AttentionMaps | None:
     """Say where the attention goes in the first test texts."""
-    if trial.repetition or data.vocabulary is None or not hasattr(model, "attention_weights"):
+    if (
+        trial.repetition >= REPETITIONS_SHOWN
+        or data.vocabulary is None
+        or not hasattr(model, "attention_weights")
+    ):
         return None
     if model.attention == "none":
         return None

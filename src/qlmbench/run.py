@@ -124,7 +124,8 @@ def run_plan(
                     if plan.protocol.alone
                     else longest_first(jobs_of(todo), seconds_by_arm(plan, store))
                 )
-                for outcome in _outcomes(work, data, store, jobs, say):
+                at_once = 1 if plan.protocol.alone else jobs  # else they would slow each other
+                for outcome in _outcomes(work, data, store, at_once, say):
                     summary.finished += outcome.record.status == "ok"
                     summary.failed += outcome.record.status == "failed"
             finally:

@@ -7,6 +7,7 @@ error and never a silently ignored setting.
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -263,8 +264,9 @@ class Setting(Spec):
     """Settings that share this word are points of one curve over the number of training rows."""
     task: Task = "classification"
     """What is predicted."""
-    choose_by: Literal["accuracy", "loss"] = "accuracy"
-    """What on validation decides among the configurations of a tuned arm; ties go to the other."""
+    choose_by: Literal["accuracy", "loss"] | None = None
+    """What on validation decides among the configurations of a tuned arm; ties go to the other.
+    Default accuracy, and loss for language models."""
     metric: str = ""
     """Metric of its tables and figures; default that of the study's first claim."""
     alone: bool = False
@@ -462,11 +464,24 @@ class Study(Spec):
                     f"{where}: none of its arms has the argument {key!r} to override"
                     f"{nearest(key, sorted(named))}"
                 )
+        if protocol.alone:
+            self._check_alone(protocol, arms, where)
         for key in protocol.grid:
             if key not in tuned:
                 raise ValueError(
                     f"{where}: none of its arms tunes the argument {key!r}"
                     f"{nearest(key, sorted(tuned))}"
+                )
+
+    @staticmethod
+    def _check_alone(protocol: Protocol, arms: list[Arm], where: str) -> None:
+        """Refuse a search: its trainings would share their seconds."""
+        for arm in arms:
+            tried = math.prod(len(protocol.grid.get(k, v)) for k, v in arm.tune.items())
+            if protocol.tune and tried > 1:
+                raise ValueError(
+                    f"{where}: arm {arm.name!r} tries {tried} configurations, and 'alone = true' "
+                    "measures one training; set 'tune' to one value each"
                 )
 
     def arm(self, name: str) -> Arm:
@@ -532,7 +547,7 @@ class Study(Spec):
             evaluate=given.evaluate,
             curve=given.curve,
             task=given.task,
-            choose_by=given.choose_by,
+            choose_by=given.choose_by or _usual_choice(given.task),
             metric=given.metric,
             alone=given.alone,
             compare=given.compare,
@@ -555,6 +570,10 @@ class Study(Spec):
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Whether a name fits one of some shell patterns; without patterns, every name does."""
     return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _usual_choice(task: Task) -> Literal["accuracy", "loss"]:
+    return "loss" if task == "language-model" else "accuracy"
 
 
 def _must_measure(metric: str, setting: Setting | Protocol, where: str) -> None:

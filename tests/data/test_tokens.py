@@ -40,7 +40,7 @@ def test_ids_are_read_as_they_stand() -> None:
     assert vocabulary.word(17) == "17"
 
 
-@pytest.mark.parametrize("text", ["a film", "3 0 1", "-2", "1.5", ""])
+@pytest.mark.parametrize("text", ["a film", "3 0 1", "-2", "1.5", "", "1 2 3 4 5"])
 def test_a_text_that_is_no_list_of_ids_is_one_clear_error(text: str) -> None:
     encoder = token_encoder("token-ids-4")
     assert encoder is not None

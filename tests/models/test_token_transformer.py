@@ -399,3 +399,15 @@ def test_arguments_out_of_range_are_named(params: dict[str, Any], said: str) -> 
 def test_no_attention_has_no_weights() -> None:
     with pytest.raises(ValueError, match="attention='none'"):
         fitted_at_start(attention="none").attention_weights(rows(0)[0])
+
+
+def test_the_best_state_is_that_of_the_lowest_loss_where_asked() -> None:
+    X, y = rows(0, n=60)
+    X_val, y_val = rows(1, n=60)
+    params: dict[str, Any] = {"embedding": "table", "epochs": 40, "learning_rate": 0.05}
+    fitted = Classifier(best_by="loss", **params).fit(X, y, X_val, y_val)
+    history = fitted.history_
+    best = history.epochs[int(np.argmin(history.validation_loss))]
+    assert history.best_epoch == best
+    with pytest.raises(ValueError, match="best_by"):
+        Classifier(best_by="luck").fit(X, y)  # type: ignore[arg-type]

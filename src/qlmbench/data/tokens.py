@@ -125,6 +125,11 @@ class WordVocabulary:
             ids = [index.get(w, 1) for w in words_of(text)] if self.words else _ids_of(text)
             if not ids:
                 raise UserError(f"a text without a word: {text!r}", do="leave it out of the data")
+            if len(ids) > self.length and not self.words:
+                raise UserError(
+                    f"text {text[:60]!r} has {len(ids)} token ids",
+                    expected=f"at most {self.length}, as the encoder's name says",
+                )
             row[: len(ids)] = ids[: self.length]
         return rows
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, Unpack
+from dataclasses import replace
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from qlmbench.models.token_ids import check_token_ids
 from qlmbench.models.token_layers import TokenNetwork
 from qlmbench.models.token_model import Attention, EmbeddingKind, TokenModel
 from qlmbench.models.token_tables import TableStart
-from qlmbench.models.training import FloatArray, IntArray, Problem
+from qlmbench.models.training import FloatArray, IntArray, Problem, Schedule
 
 
 class TokenTransformerClassifier(TokenModel, StackedClassifier):
@@ -65,6 +66,8 @@ class TokenTransformerClassifier(TokenModel, StackedClassifier):
         Measurements of each circuit of the embedding, in training with gradients by parameter
         shift, and in evaluation, where a token's shots depend on `random_state` and on the token
         alone; exact without.
+    best_by : {"accuracy", "loss"}, default="accuracy"
+        What on validation says which state is the best, where that is kept.
     **training
         See `StackedClassifier`.
     """
@@ -86,6 +89,7 @@ class TokenTransformerClassifier(TokenModel, StackedClassifier):
         padding_id: int | None = None,
         gradient_clip: float | None = None,
         shots: int | None = None,
+        best_by: Literal["accuracy", "loss"] = "accuracy",
         **training: Unpack[TrainingOptions],
     ) -> None:
         super().__init__(**training)
@@ -104,6 +108,7 @@ class TokenTransformerClassifier(TokenModel, StackedClassifier):
         self.padding_id = padding_id
         self.gradient_clip = gradient_clip
         self.shots = shots
+        self.best_by = best_by
 
     # ---- the network ---------------------------------------------------------------------
 
@@ -120,6 +125,10 @@ class TokenTransformerClassifier(TokenModel, StackedClassifier):
             StackedLinear(first.embedding_dim, n_classes, name="out", **stack),
             first.padding_id,
         )
+
+    def schedule(self) -> Schedule:
+        """Say how the stack is trained; see `StackedModel.schedule`."""
+        return replace(super().schedule(), best=self.best_by)
 
     @property
     def n_used(self) -> int:
@@ -167,3 +176,5 @@ class TokenTransformerClassifier(TokenModel, StackedClassifier):
             raise ValueError(
                 f"padding_id={self.padding_id}; expected None or 0 to {self.vocab_size - 1}"
             )
+        if self.best_by not in ("accuracy", "loss"):
+            raise ValueError(f"best_by={self.best_by!r}; expected accuracy or loss")

@@ -32,17 +32,23 @@ VALIDATION_LOSS = "validation_loss"
 def paper_arm(results: Results, metric: str) -> Arm | None:
     """Return the arm that controls are set against: that of a claim, where it has records.
 
-    Claims about this setting come first, of these the headline; without any, it is the paper's arm
-    that is best on validation.
+    Claims about this setting come first, of these the headline, an arm done right before one as
+    published; without any, it is the paper's arm that is best on validation.
     """
     present = {arm.name for arm in results.arms}
     claims = sorted(
-        results.study.claims,
+        (claim for claim in results.study.claims if claim.arm in present),
         key=lambda claim: (not results.is_meant_by(claim.setting), not claim.headline),
     )
-    for claim in claims:
-        if claim.arm in present and results.study.arm(claim.arm).kind is ArmKind.PAPER:
-            return results.study.arm(claim.arm)
+    here = [claim for claim in claims if results.is_meant_by(claim.setting)]
+    for some, kind in (
+        (here, ArmKind.PAPER),
+        (here, ArmKind.AS_PUBLISHED),
+        (claims, ArmKind.PAPER),
+    ):
+        for claim in some:
+            if results.study.arm(claim.arm).kind is kind:
+                return results.study.arm(claim.arm)
     papers = [arm for arm in results.arms if arm.kind is ArmKind.PAPER]
     return best_arm(results, papers, metric) or next(iter(papers), None)
 

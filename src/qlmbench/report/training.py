@@ -17,6 +17,7 @@ from qlmbench.report.plots.attention import named
 from qlmbench.report.plots.comparison import ACCURACIES, LOSSES
 from qlmbench.report.plots.curves import summary_of
 from qlmbench.report.shown import Plot
+from qlmbench.report.training_table import never_left_chance
 from qlmbench.spec import Arm
 
 MOST_TEXTS = 3
@@ -157,14 +158,14 @@ def attention_plot(results: Results) -> Plot | None:
     arms = compared(results, set(results.attention))[: plots.MOST_ARMS]
     if not arms:
         return None
-    repetition = min(min(results.attention[arm.name]) for arm in arms)
+    repetition = _telling_repetition(results, arms)
     arms = [arm for arm in arms if repetition in results.attention[arm.name]]
     stored = {arm.title: results.attention[arm.name][repetition] for arm in arms}
     maps = _shown(stored, results.where(repetition))
     texts = next(iter(maps.values()))
     key = "Row of a grid: the token that looks; column: the token that it looks at. One scale for "
     key += f"all grids. {w.sentence_case(w.plural(len(texts), 'test text'))} of repetition "
-    key += f"{repetition}, mean over the heads."
+    key += f"{repetition}, mean over the heads.{_failed(results, arms, repetition)}"
     if all(_is_causal(one) for own in maps.values() for one in own):
         key += " Tokens see themselves and those before, so that the first row is always 1."
     if not all(named(one.tokens, len(texts)) for one in texts):
@@ -176,6 +177,20 @@ def attention_plot(results: Results) -> Plot | None:
         key,
         lambda: plots.attention_maps(maps),
     )
+
+
+def _telling_repetition(results: Results, arms: list[Arm]) -> int:
+    """Choose the first repetition whose trainings all left chance, else the first one."""
+    kept = sorted(set.intersection(*[set(results.attention[arm.name]) for arm in arms]))
+    whole = [r for r in kept if not any(never_left_chance(results, arm, r) for arm in arms)]
+    every = [r for arm in arms for r in results.attention[arm.name]]
+    return next(iter(whole or kept), min(every))
+
+
+def _failed(results: Results, arms: list[Arm], repetition: int) -> str:
+    """Name the arms whose training failed in the repetition that is shown."""
+    names = [arm.title for arm in arms if never_left_chance(results, arm, repetition)]
+    return f" In it {w.listed(names)} never left chance." if names else ""
 
 
 def _shown(stored: dict[str, list[AttentionMap]], where: str) -> dict[str, list[AttentionMap]]:

@@ -170,6 +170,16 @@ def _stuck(results: Results, validation: dict[int, pd.Series[float]]) -> float:
     return float(sum(validation[r].min() >= NEAR_CHANCE * levels[r] for r in levels))
 
 
+def never_left_chance(results: Results, arm: Arm, repetition: int) -> bool:
+    """Whether the validation loss of a training never fell below that of knowing nothing."""
+    own = results.curves
+    own = own[(own["arm"] == arm.name) & (own["repetition"] == repetition)]
+    losses = own[own["curve"] == "validation_loss"]["value"]
+    return bool(len(losses)) and bool(
+        losses.min() >= NEAR_CHANCE * chance_loss(results, repetition)
+    )
+
+
 def chance_loss(results: Results, repetition: int) -> float:
     """Return the entropy of the validation labels of a repetition in nats.
 
