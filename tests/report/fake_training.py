@@ -51,7 +51,12 @@ def study(**changes: object) -> Study:
             "metric": "test_perplexity",
             "compare": compare[:2],
         },
-        TIME: {"title": "Time alone", "metric": "seconds_per_epoch", "alone": True},
+        TIME: {
+            "title": "Time alone",
+            "metric": "seconds_per_epoch",
+            "alone": True,
+            "tune": {"lr": [0.001]},
+        },
     }
     declared = {
         "name": "made_up",
