@@ -45,6 +45,7 @@ def paper_arm(results: Results, metric: str) -> Arm | None:
         (here, ArmKind.PAPER),
         (here, ArmKind.AS_PUBLISHED),
         (claims, ArmKind.PAPER),
+        (claims, ArmKind.AS_PUBLISHED),
     ):
         for claim in some:
             if results.study.arm(claim.arm).kind is kind:
