@@ -16,7 +16,7 @@ from qlmbench.report.speed_results import OURS, Value
 QUBITS, LAYERS, WIDTH = 4, 2, 8
 SHIFT, BACKPROP = "pennylane, parameter shift", "pennylane, backpropagation"
 TABLE = "torch table"
-CASES = tuple((tokens, repetitions) for repetitions in (1, 10) for tokens in (5, 20, 60))
+CASES = tuple((tokens, repetitions) for repetitions in (1, 10) for tokens in (5, 10, 20))
 POSITIONS = 4
 """How often a token stands in a batch, on average."""
 
