@@ -104,8 +104,6 @@ def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Ou
     """
     torch.set_num_threads(1)  # sums in one order: the number of jobs must not change a result
     _keep_freed_memory()
-    environment_of_run = environment()
-    key = environment_id(environment_of_run)
     started = time.perf_counter()
     try:
         results = _fit_and_score(trials, data)
@@ -114,22 +112,13 @@ def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Ou
     except Exception as error:
         results = [_failure(trial, error) for trial in trials]
     seconds = (time.perf_counter() - started) / len(trials)
-    shared = {
+    measured = {
         "seconds": round(seconds, 4),
         "stacked": len(trials),
         "peak_memory_mb": round(_peak_memory_mb(), 1),
-        "environment": key,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return [
-        outcome.model_copy(
-            update={
-                "record": outcome.record.model_copy(update=shared),
-                "environment": environment_of_run,
-            }
-        )
-        for outcome in results
-    ]
+    return [_stamped(outcome, **measured) for outcome in results]
 
 
 def fit_trial(trial: Trial, data: RepetitionData) -> tuple[Any, Outcome]:
@@ -149,10 +138,15 @@ def fit_trial(trial: Trial, data: RepetitionData) -> tuple[Any, Outcome]:
     """
     torch.set_num_threads(1)
     tried = _fit_all([trial], {trial.repetition: data})[0]
-    outcome = _outcome(trial, tried, data)
-    record = outcome.record.model_copy(update={"environment": environment_id(environment())})
-    kept = outcome.model_copy(update={"record": record, "environment": environment()})
-    return choose(tried, trial.choose_by or "accuracy").model, kept
+    outcome = _stamped(_outcome(trial, tried, data))
+    return choose(tried, trial.choose_by or "accuracy").model, outcome
+
+
+def _stamped(outcome: Outcome, **measured: Any) -> Outcome:
+    """Write into an outcome where it was made, and what was measured of its job."""
+    here = environment()
+    record = outcome.record.model_copy(update={**measured, "environment": environment_id(here)})
+    return outcome.model_copy(update={"record": record, "environment": here})
 
 
 def _fit_and_score(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Outcome]:

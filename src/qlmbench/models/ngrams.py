@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from qlmbench.metrics import FloatArray, IntArray
 from qlmbench.models.token_rows import PADDING, check_texts, choose, text_draws
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 class NGramLanguageModel(BaseEstimator):  # type: ignore[misc]

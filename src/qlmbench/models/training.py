@@ -13,15 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qlmbench.metrics import FloatArray as FloatArray
+from qlmbench.metrics import IntArray as IntArray
 from qlmbench.models.stacked_rows import StackedRows
 from qlmbench.seeding import seed_for
-
-FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 N_LOOKS = 40
 """Times that a training looks at validation (every epoch, if it has fewer)."""
