@@ -1,11 +1,11 @@
 """Running a plan: what is missing is run, what fails is kept apart, what is finished stays."""
 
-import dataclasses
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +211,7 @@ def test_kill_9_in_mid_run_loses_nothing_and_the_next_run_finishes(
 def test_a_folder_never_mixes_two_datasets(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path / "r")
     run(plan, store)
-    other = dataclasses.replace(
+    other = replace(
         plan, info=plan.info.model_copy(update={"dataset": {"name": "toy", "sha256": "00"}})
     )
     with pytest.raises(UserError, match="holds a run of another dataset"):
@@ -242,7 +242,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store(tmp_path / "r")
-    run(dataclasses.replace(plan, trials=plan.trials[:2]), store)
+    run(replace(plan, trials=plan.trials[:2]), store)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -339,9 +339,17 @@ def test_jobs_that_take_long_start_first_and_new_ones_before_them(plan: Plan) ->
     assert order == ["mlp", "shuffled", "diverges", "logreg"]
 
 
+def test_a_model_that_trains_one_copy_at_a_time_gets_a_job_for_each_trial(plan: Plan) -> None:
+    alone = "qlmbench.models.fine_tuning:FineTunedClassifier"
+    mlp = [trial for trial in plan.trials if trial.arm == "mlp"]
+    tuned = [trial.model_copy(update={"model": alone}) for trial in mlp]
+    assert [len(job) for job in jobs_of(mlp)] == [3]
+    assert [len(job) for job in jobs_of(tuned)] == [1, 1, 1]
+
+
 def test_the_time_of_an_arm_is_that_of_its_records(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path / "r")
-    run(dataclasses.replace(plan, trials=plan.trials[:3]), store)
+    run(replace(plan, trials=plan.trials[:3]), store)
     expected = sum(record.seconds for record in store.records()) / 3
     assert seconds_by_arm(plan, store) == pytest.approx({"logreg": expected})
 

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from qlmbench.packing import pack_classes, pack_rows
@@ -150,7 +151,7 @@ def _outcomes(
         from joblib import Parallel, delayed
 
         pool = Parallel(n_jobs=min(jobs, len(work)), return_as="generator_unordered")
-        results = pool(delayed(_work)(trials, data, store) for trials in work)
+        results = pool(delayed(_work)(trials, _data_of(trials, data), store) for trials in work)
     for outcomes in results:
         progress.done(outcomes)
         yield from outcomes
@@ -165,12 +166,30 @@ def _work(trials: Sequence[Trial], data: Data, store: Store) -> list[Outcome]:
     return outcomes
 
 
+def _data_of(trials: Sequence[Trial], data: Data) -> Data:
+    """Pick the repetitions of a job: no more of the data goes to another process."""
+    return {trial.repetition: data[trial.repetition] for trial in trials}
+
+
 def jobs_of(todo: Sequence[Trial]) -> list[list[Trial]]:
-    """Group trials that differ in their repetition alone."""
-    groups: dict[str, list[Trial]] = defaultdict(list)
+    """Group trials that differ in their repetition alone.
+
+    A model that trains one copy at a time gains nothing by it: its trials are jobs of their own, so
+    that each is written when it ends.
+    """
+    groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
     for trial in todo:
-        groups[trial.job].append(trial)
+        together = _copies_at_once(trial.study, trial.model) > 1
+        groups[trial.job, "" if together else trial.id].append(trial)
     return list(groups.values())
+
+
+@cache
+def _copies_at_once(study: str, model: str) -> float:
+    """Return how many copies of a model train together; those that do not say share a job."""
+    from qlmbench.registry import model_class
+
+    return float(getattr(model_class(study, model), "max_stack", math.inf))
 
 
 def one_by_one(todo: Sequence[Trial]) -> list[list[Trial]]:
