@@ -347,6 +347,12 @@ def test_a_model_that_trains_one_copy_at_a_time_gets_a_job_for_each_trial(plan: 
     assert [len(job) for job in jobs_of(tuned)] == [1, 1, 1]
 
 
+def test_of_jobs_that_take_as_long_the_first_repetition_starts_first(plan: Plan) -> None:
+    work = [[trial] for trial in plan.trials]
+    order = [trials[0].repetition for trials in longest_first(work, {})]
+    assert order == sorted(trial.repetition for trial in plan.trials)
+
+
 def test_the_time_of_an_arm_is_that_of_its_records(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path / "r")
     run(replace(plan, trials=plan.trials[:3]), store)

@@ -200,10 +200,15 @@ def one_by_one(todo: Sequence[Trial]) -> list[list[Trial]]:
 def longest_first(work: list[list[Trial]], seconds: dict[str, float]) -> list[list[Trial]]:
     """Put the jobs first that took long when last run, and unknown ones before them.
 
-    A long job that starts last leaves all processes but one without work. No record depends on
-    the order.
+    A long job that starts last leaves all processes but one without work. Of equal ones the first
+    repetition comes first: arms of a run that is stopped can be compared. No record depends on the
+    order.
     """
-    return sorted(work, key=lambda trials: -seconds.get(trials[0].arm, math.inf) * len(trials))
+
+    def place(trials: list[Trial]) -> tuple[float, int]:
+        return -seconds.get(trials[0].arm, math.inf) * len(trials), trials[0].repetition
+
+    return sorted(work, key=place)
 
 
 def prepare(plan: Plan, repetitions: Sequence[int], say: Say, jobs: int = 1) -> Data:
