@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import parameter_update
 import photonic_layer
 import qubits
 import sampling
@@ -11,11 +12,22 @@ import sweep
 import token_embedding
 from harness import parse, write_page
 
+BENCHMARKS = (
+    sweep,
+    photonic_layer,
+    qubits,
+    token_embedding,
+    sampling,
+    parameter_update,
+    scaling,
+    suite,
+)
+
 
 def main() -> None:
     """Run every question."""
     setting = parse(__doc__)
-    for benchmark in (sweep, photonic_layer, qubits, token_embedding, sampling, scaling, suite):
+    for benchmark in BENCHMARKS:
         benchmark.main(setting)
     write_page(setting)
 
