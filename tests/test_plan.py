@@ -67,6 +67,17 @@ def test_names_of_folders_do_not_change_the_identity(dataset: str, encoder: str)
     assert renamed.id == GOLDEN.id
 
 
+def test_what_is_only_shown_does_not_change_the_identity() -> None:
+    study = get_study("qllm")
+    shown = {
+        name: setting.model_copy(update={"pareto": True, "compare": ["logreg"], "note": "N"})
+        for name, setting in study.settings.items()
+    }
+    other = study.model_copy(update={"settings": shown, "diagnostics": {"spread": "how far"}})
+    ids = [{t.id for p in make_plans(s, "smoke") for t in p.trials} for s in (study, other)]
+    assert ids[0] == ids[1]
+
+
 def smoke(**options: object) -> Plan:
     return make_plans(get_study("qllm"), "smoke", **options)[0]  # type: ignore[arg-type]
 

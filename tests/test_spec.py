@@ -166,3 +166,23 @@ def test_language_models_are_chosen_by_loss_unless_said_otherwise(tmp_path: Path
     text = MINIMAL + CLAIM.format(metric="test_perplexity", setting='task = "language-model"')
     study = load_study(write(tmp_path, text))
     assert study.protocol("default", "other").choose_by == "loss"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('test_accuracy = "share that is right"', "'test_accuracy' is a score"),
+        ('seconds_per_epoch = "slow"', "'seconds_per_epoch' is a score"),
+        ('update_cosine = " "', "needs one line that says what it means"),
+    ],
+)
+def test_a_diagnostic_is_no_score_and_has_its_words(table: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        load_study(write(tmp_path, f"{MINIMAL}[diagnostics]\n{table}\n"))
+
+
+def test_a_profile_may_ask_for_what_its_setting_leaves_out(tmp_path: Path) -> None:
+    text = MINIMAL + CLAIM.format(metric="test_accuracy", setting="")
+    assert not load_study(write(tmp_path, text)).protocol("default", "other").pareto
+    study = load_study(write(tmp_path, text + "pareto = true\n"))
+    assert study.protocol("default", "other").pareto

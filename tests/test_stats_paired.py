@@ -12,7 +12,13 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
-from qlmbench.stats import detectable_sds, paired_difference, sign_flip_p, smallest_sign_flip_p
+from qlmbench.stats import (
+    detectable_sds,
+    may_differ,
+    paired_difference,
+    sign_flip_p,
+    smallest_sign_flip_p,
+)
 
 NAN = float("nan")
 counts = st.lists(st.integers(-6, 6), min_size=1, max_size=9)
@@ -143,7 +149,8 @@ def test_ties_and_zeros_give_a_valid_p_value():
     [
         ([], [], "no paired differences"),
         ([0.9], [0.8], "n = 1"),
-        ([0.9, 0.8, 0.7], [0.9, 0.8, 0.7], "zero variance"),
+        ([0.9, 0.8, 0.7], [0.9, 0.8, 0.7], "the two are equal in each of 3 repetitions"),
+        ([0.9, 0.9, 0.9], [0.9, 0.9, 0.9], "nothing varies"),
         ([0.95, 0.85, 0.75], [0.90, 0.80, 0.70], "zero variance"),
         ([0.9, NAN, 0.7], [0.8, 0.8, 0.8], "1 of 3"),
         ([0.9, 0.8], [0.7, NAN], "not finite"),
@@ -155,6 +162,45 @@ def test_degenerate_pairs_give_a_reason_and_no_p_value(a, b, words):
     assert found.interval is None
     assert found.test == "none"
     assert np.isnan([found.p_value, found.wilcoxon_p, found.equivalence_p(0.01)]).all()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "identical"),
+    [
+        ([0.9, 0.8, 0.7], [0.9, 0.8, 0.7], True),
+        ([0.1 + 0.2, 0.8], [0.3, 0.8], True),  # equal up to rounding
+        ([0.9, 0.9, 0.9], [0.9, 0.9, 0.9], False),  # these may be copies of one repetition
+        ([0.0, 0.0], [0.0, 0.0], False),
+        ([0.9, 0.8, 0.7], [0.8, 0.7, 0.6], False),
+        ([0.9, 0.8, 0.7], [0.9, 0.8, 0.71], False),
+        ([0.9], [0.9], False),
+        ([0.9, NAN], [0.9, NAN], False),
+        ([], [], False),
+    ],
+)
+def test_identical_are_values_equal_in_every_repetition_that_vary_between_them(a, b, identical):
+    assert paired_difference(a, b).identical is identical
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.floats(0.01, 100))
+@settings(max_examples=40, deadline=None)
+def test_an_arm_is_identical_to_itself_and_has_no_p_value(values, scale):
+    found = paired_difference(scale * np.array(values), scale * np.array(values))
+    assert found.identical == (np.ptp(values) > 1e-12 * max(values))
+    assert (found.mean, found.sd, found.interval) == (0.0, 0.0, None)
+    assert np.isnan([found.p_value, found.equivalence_p(0.01)]).all()
+
+
+@pytest.mark.parametrize(("n", "share"), [(1, 0.95), (10, 0.2589), (20, 0.1391), (300, 0.00994)])
+def test_the_share_that_may_differ_where_none_did_is_that_of_clopper_and_pearson(n, share):
+    assert may_differ(n) == pytest.approx(share, abs=5e-5)
+    peer = stats.binomtest(0, n, alternative="less").proportion_ci(0.95, method="exact").high
+    assert may_differ(n) == pytest.approx(peer)
+
+
+def test_no_repetition_says_nothing_of_the_share_that_may_differ():
+    with pytest.raises(ValueError, match="got 0"):
+        may_differ(0)
 
 
 def test_pairs_must_match():

@@ -158,6 +158,19 @@ def test_a_degenerate_difference_stays_degenerate():
     assert with_test_rows(nothing, bootstrap_rows_and_repetitions(a, b)) is nothing
 
 
+def test_arms_right_on_different_rows_are_not_identical_however_equal_their_accuracies():
+    right = np.random.default_rng(11).random((12, 100)) < 0.2
+    right[:, 50:] = False  # one arm is right on half of the rows, the other on the other half
+    other = right[:, ::-1]
+    plain = paired_difference(*accuracies(right, other))
+    assert plain.identical
+    found = with_test_rows(plain, bootstrap_rows_and_repetitions(right, other))
+    assert not found.identical
+    assert found.reason.endswith("but they are right on different rows")
+    alike = bootstrap_rows_and_repetitions(right, right)
+    assert with_test_rows(plain, alike) is plain
+
+
 def rates(repeats, **options):
     """Coverage of zero by the two-level interval; false positives without and with rows."""
     held, alone, together = [], [], []

@@ -85,6 +85,7 @@ def test_no_data_is_not_run(direction):
     [
         ([0.9], [0.8], "n = 1"),
         ([0.9] * 20, [0.8] * 20, "zero variance"),
+        ([0.9] * 20, [0.9] * 20, "both are 0.9 in each of 20 repetitions: nothing varies"),
         ([0.9] * 19 + [NAN], [0.8] * 20, "not finite"),
         ([0.9, 0.8, 0.85], [0.7, 0.7, 0.7], "n = 3 repetitions, and a verdict needs 10"),
     ],
@@ -94,6 +95,40 @@ def test_degenerate_data_are_inconclusive_with_the_reason(direction, a, b, words
     assert found.verdict == Verdict.INCONCLUSIVE
     assert words in found.reason
     assert "significant" not in found.reason
+
+
+@pytest.mark.parametrize("published", [None, Published(0.04)])
+@pytest.mark.parametrize(
+    ("direction", "verdict"),
+    [("greater", Verdict.EQUIVALENT), ("equal", Verdict.REPRODUCED)],
+)
+def test_arms_that_never_differ_are_equivalent_without_a_test(direction, verdict, published):
+    values = 0.8 + 0.01 * SHAPE
+    found = judge(paired_difference(values, values), direction=direction, published=published)
+    assert found.verdict == verdict
+    assert (found.effect, found.interval, found.test, found.n) == (0.0, None, "none", 20)
+    assert np.isnan([found.p, found.p_holm, found.equivalence_p, found.detectable_effect]).all()
+    assert found.reason == (
+        "the arm and the baseline score exactly the same in each of 20 repetitions: no difference "
+        "to test, and none beyond the margin of 1.00 points (with 95 % confidence, at most 14 % of "
+        "repetitions would differ at all)"
+    )
+
+
+@pytest.mark.parametrize("direction", ["greater", "less", "equal"])
+def test_a_few_repetitions_without_a_difference_are_inconclusive(direction):
+    found = judge(paired_difference([0.9, 0.8, 0.7], [0.9, 0.8, 0.7]), direction=direction)
+    assert found.verdict == Verdict.INCONCLUSIVE
+    assert found.reason.endswith("n = 3 repetitions, and a verdict needs 10")
+
+
+def test_arms_that_never_differ_do_not_count_in_a_family():
+    d, values = difference(0.04, 0.06), 0.8 + 0.01 * SHAPE
+    same = DifferenceCase(paired_difference(values, values), "less")
+    first, second = judge_family([DifferenceCase(d, "greater"), same])
+    assert first.p_holm == pytest.approx(d.p_value)
+    assert second.verdict == Verdict.EQUIVALENT
+    assert np.isnan(second.p_holm)
 
 
 def test_a_test_that_cannot_reach_alpha_says_so():

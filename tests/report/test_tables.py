@@ -131,6 +131,21 @@ def test_a_control_as_good_as_the_papers_arm_keeps_its_explanation(fake, tmp_pat
     assert "no leak" in reading["shuffled"]
 
 
+@pytest.mark.parametrize(
+    ("first", "reading"),
+    [
+        (0, "exactly the same test accuracy in each of 14 repetitions: this explanation stands"),
+        (8, "cannot tell: the two are equal in each of 6 repetitions: no difference to test"),
+    ],
+)
+def test_a_control_that_never_differs_keeps_its_explanation(results, first, reading):
+    records = results.records[results.records["repetition"] >= first].copy()
+    twin = records.loc[records["arm"] == "photonic-8-2", "test_accuracy"].to_numpy()
+    records.loc[records["arm"] == "tanh", "test_accuracy"] = twin
+    table = details.controls_table(replace(results, records=records))
+    assert dict(zip(table.data["arm"], table.data["reading"], strict=True))["tanh"] == reading
+
+
 def test_shuffled_labels_above_chance_are_called_out(fake, tmp_path):
     fake.fill(tmp_path / "default" / "main", skill=fake.SKILL | {"shuffled": 0.8})
     table = details.controls_table(load_results(fake.study(), tmp_path / "default" / "main"))

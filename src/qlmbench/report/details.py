@@ -24,7 +24,7 @@ from qlmbench.report.tables import (
 )
 from qlmbench.report.training_table import entropy
 from qlmbench.spec import Arm, ArmKind, Study
-from qlmbench.stats import mean_interval, paired_difference
+from qlmbench.stats import LEAST_REPETITIONS, mean_interval, paired_difference
 
 VALIDATION_LOSS = "validation_loss"
 
@@ -141,6 +141,9 @@ def _reading(results: Results, subject: Arm, arm: Arm, metric: str) -> str:
     pairs = pd.concat(values, axis=1, join="inner").to_numpy()
     seed = results.seed(subject.name, arm.name, metric)
     difference = paired_difference(pairs[:, 0], pairs[:, 1], alpha=results.study.alpha, seed=seed)
+    if difference.identical and difference.n >= LEAST_REPETITIONS:
+        same = f"exactly the same {w.metric_title(metric)} in each of {difference.n} repetitions"
+        return f"{same}: this explanation stands"
     if difference.reason:
         return f"cannot tell: {difference.reason}"
     sign = 1 if w.higher_is_better(metric) else -1

@@ -10,6 +10,7 @@ from qlmbench.report import sentences as say
 from qlmbench.report import wording as w
 from qlmbench.report.choice import telling_arms
 from qlmbench.report.load import Results
+from qlmbench.report.pareto import front_sentence, weighed
 from qlmbench.report.plots.modes import KEYS
 from qlmbench.report.quoted import quoted_value
 from qlmbench.report.shown import Plot
@@ -131,17 +132,19 @@ def _by_parameters(results: Results, arms: pd.DataFrame, metric: str) -> Plot | 
         "Every arm with trained parameters; the best ones are labelled. Kernel machines are left "
         "out: their few coefficients go with training rows that they keep."
     )
+    decides = validation_metric(results, metric) or metric
+    sentence = say.parameters_sentence(counted, metric, decides, margin_of(results, metric))
+    known = weighed(results, arms)
+    front = known.loc[known["front"].astype(bool), "arm"].tolist()
+    if front:
+        key += " Rings and steps: the Pareto front, the best mean for so many trained parameters."
+        sentence += f" {front_sentence(known)}"
     return Plot(
         "parameters",
         f"{w.sentence_case(w.metric_title(w.without_role(metric)))} against parameters",
-        say.parameters_sentence(
-            counted,
-            metric,
-            validation_metric(results, metric) or metric,
-            margin_of(results, metric),
-        ),
+        sentence,
         key,
-        lambda: plots.values_by_parameters(counted, metric),
+        lambda: plots.values_by_parameters(counted, metric, front),
     )
 
 

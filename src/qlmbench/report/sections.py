@@ -9,10 +9,12 @@ from qlmbench.errors import UserError
 from qlmbench.report.blocks import FigureBlock
 from qlmbench.report.claims import Judged, claims_table, judge_claims
 from qlmbench.report.conditions import conditions_plots, conditions_table
+from qlmbench.report.diagnostics import diagnostics_table
 from qlmbench.report.effects import effects_table
 from qlmbench.report.export import records_table
 from qlmbench.report.figures import plots_of
 from qlmbench.report.load import Results, RunResults
+from qlmbench.report.pareto import dominance_table
 from qlmbench.report.render import Table, to_csv, to_json, to_latex
 from qlmbench.report.shown import Plot, Spanning
 from qlmbench.report.spanning import forest, spanning_of
@@ -30,6 +32,8 @@ class SettingSection:
     comparison: Table
     conditions: Table
     effects: Table
+    pareto: Table
+    diagnostics: Table
     plots: list[Plot]
 
     @classmethod
@@ -42,6 +46,8 @@ class SettingSection:
             comparison=comparison,
             conditions=conditions,
             effects=effects_table(results),
+            pareto=dominance_table(results, comparison.data),
+            diagnostics=diagnostics_table(results),
             plots=[*plots_of(results, comparison.data), *under],
         )
 
@@ -53,7 +59,7 @@ class SettingSection:
     @property
     def downloads(self) -> list[Table]:
         """Tables that are written to files."""
-        tables = [self.comparison, self.conditions, self.effects]
+        tables = [self.comparison, self.conditions, self.effects, self.pareto, self.diagnostics]
         return [*(table for table in tables if len(table)), records_table(self.results)]
 
 

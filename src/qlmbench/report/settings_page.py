@@ -21,6 +21,7 @@ from qlmbench.report.details import (
     parameters_table,
     tuning_table,
 )
+from qlmbench.report.diagnostics import diagnostics_list
 from qlmbench.report.effects import effects_sentence
 from qlmbench.report.figures import by_arm_name
 from qlmbench.report.load import Results
@@ -32,6 +33,10 @@ from qlmbench.report.tables import main_metric
 from qlmbench.report.training import comparison_name
 from qlmbench.report.training_table import stuck_sentence, training_table
 
+NOT_WEIGHED = (
+    "Quality is not weighed against trained parameters here: of no arm is it known how many of "
+    "them have an effect."
+)
 LATER = ("modes", "parameters", "ranks", "curves", "attention")
 
 
@@ -93,7 +98,23 @@ def _body(section: SettingSection) -> list[Block]:
     for name in (comparison_name(results), *LATER):
         if name in shown:
             blocks += [Heading(2, shown[name].title), *drawn(name)]
-    return blocks + _conditions(section) + _details(results)
+        if name == "parameters":
+            blocks += _weighed(section)
+    return blocks + _diagnostics(section) + _conditions(section) + _details(results)
+
+
+def _weighed(section: SettingSection) -> list[Block]:
+    if len(section.pareto):
+        return [TableBlock(section.pareto)]
+    return [Text(NOT_WEIGHED)] if section.results.protocol.pareto else []
+
+
+def _diagnostics(section: SettingSection) -> list[Block]:
+    table = section.diagnostics
+    if not len(table):
+        return []
+    meanings = Text(diagnostics_list(section.results))
+    return [Heading(2, "What the models say of themselves"), meanings, TableBlock(table)]
 
 
 def _conditions(section: SettingSection) -> list[Block]:

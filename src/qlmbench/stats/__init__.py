@@ -14,6 +14,7 @@ from qlmbench.stats.multiple import holm
 from qlmbench.stats.paired import (
     PairedDifference,
     detectable_sds,
+    may_differ,
     paired_difference,
     sign_flip_p,
     smallest_sign_flip_p,
@@ -28,6 +29,7 @@ from qlmbench.stats.ranks import (
 )
 from qlmbench.stats.rows import RowsAndRepetitions, bootstrap_rows_and_repetitions, with_test_rows
 from qlmbench.stats.verdicts import (
+    LEAST_REPETITIONS,
     ClaimVerdict,
     Direction,
     Published,
@@ -38,6 +40,7 @@ from qlmbench.stats.verdicts import (
 from qlmbench.stats.wording import Wording
 
 __all__ = [
+    "LEAST_REPETITIONS",
     "ClaimVerdict",
     "DifferenceCase",
     "Direction",
@@ -58,6 +61,7 @@ __all__ = [
     "judge",
     "judge_family",
     "judge_level",
+    "may_differ",
     "mean_interval",
     "not_run",
     "paired_difference",

@@ -156,7 +156,10 @@ class PairedDifference:
     alpha, power : float
         What the detectable effect was computed for.
     reason : str
-        Why nothing can be concluded; empty where something can.
+        Why there is no test; empty where there is one.
+    identical : bool
+        Whether the two are equal in each of two or more repetitions, though not one number
+        throughout. There is then no test, and a ``reason``.
     """
 
     n: int
@@ -173,6 +176,7 @@ class PairedDifference:
     alpha: float
     power: float
     reason: str
+    identical: bool = False
 
     def equivalence_p(self, margin: float) -> float:
         """P value that the true difference lies within plus or minus ``margin`` (TOST).
@@ -220,7 +224,8 @@ def paired_difference(
     -------
     PairedDifference
         With a ``reason``, no interval and NaN p values for no pairs, one pair, values that are
-        not finite, and differences that are all equal. Pairs with NaN are not dropped.
+        not finite, and differences that are all equal; ``identical`` where these are zero and
+        the repetitions are not copies of one. Pairs with NaN are not dropped.
 
     Raises
     ------
@@ -239,10 +244,7 @@ def paired_difference(
     scale = float(np.abs([x, y]).max(initial=0.0))
     reason = why_degenerate(d, "paired differences", scale)
     if reason:
-        mean, sd = mean_and_sd(d)
-        return PairedDifference(
-            n, mean, sd, NAN, n - 1, None, NAN, "none", NAN, NAN, NAN, alpha, power, reason
-        )
+        return _untested(x, d, scale, alpha, power, reason)
     estimate = mean_interval(d, level, seed)
     mean, sd, interval = estimate.mean, estimate.sd, estimate.interval
     se = sd * float(np.sqrt(1.0 / n + ratio))
@@ -256,6 +258,53 @@ def paired_difference(
     return PairedDifference(
         n, mean, sd, se, n - 1, interval, p, test, wilcoxon, smallest, seen, alpha, power, ""
     )
+
+
+def _untested(
+    x: NDArray[np.float64],
+    d: NDArray[np.float64],
+    scale: float,
+    alpha: float,
+    power: float,
+    reason: str,
+) -> PairedDifference:
+    """Return a difference without a test, and say whether the two are the same throughout."""
+    n, (mean, sd) = d.size, mean_and_sd(d)
+    same = n > 1 and bool((np.abs(d) <= ROUNDING * scale).all())
+    # Repetitions in which nothing varies may be copies of one, and n would count for nothing.
+    varied = same and float(np.ptp(x)) > ROUNDING * scale
+    if varied:
+        reason = f"the two are equal in each of {n} repetitions: no difference to test"
+    elif same:
+        reason = f"both are {x[0]:.6g} in each of {n} repetitions: nothing varies"
+    return PairedDifference(
+        n, mean, sd, NAN, n - 1, None, NAN, "none", NAN, NAN, NAN, alpha, power, reason, varied
+    )
+
+
+def may_differ(n: int, level: float = 0.95) -> float:
+    """Largest share of repetitions that may differ where none of ``n`` did.
+
+    The upper end of the exact one-sided interval of Clopper and Pearson (1934,
+    doi:10.1093/biomet/26.4.404): about three over n at a level of 0.95.
+
+    Parameters
+    ----------
+    n : int
+        Repetitions, all without a difference.
+    level : float
+        Confidence level.
+
+    Raises
+    ------
+    ValueError
+        If ``n`` is below 1 or ``level`` not between 0 and 1.
+    """
+    check_level(level)
+    if n < 1:
+        msg = f"n must be one repetition at least; got {n}"
+        raise ValueError(msg)
+    return float(1.0 - (1.0 - level) ** (1.0 / n))
 
 
 def smallest_sign_flip_p(n: int) -> float:

@@ -163,7 +163,8 @@ def with_test_rows(difference: PairedDifference, both: RowsAndRepetitions) -> Pa
     Returns
     -------
     PairedDifference
-        ``difference`` itself where it has a ``reason``.
+        ``difference`` itself where it has a ``reason``; but arms of equal accuracies are no longer
+        ``identical`` where they are right on different rows, which new rows would show.
 
     Raises
     ------
@@ -171,6 +172,9 @@ def with_test_rows(difference: PairedDifference, both: RowsAndRepetitions) -> Pa
         If the two do not come from the same repetitions, ``both`` has no interval, or the
         difference is already corrected for overlapping samples.
     """
+    if difference.identical and both.se_rows > 0.0:
+        reason = f"{difference.reason}, but they are right on different rows"
+        return replace(difference, identical=False, reason=reason)
     if difference.reason:
         return difference
     # Accuracies may have been rounded when stored, by no more than this.

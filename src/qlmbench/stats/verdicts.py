@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from scipy import stats
 
 from qlmbench.stats.intervals import check_level
+from qlmbench.stats.paired import may_differ
 from qlmbench.stats.wording import Wording, p_words
 
 if TYPE_CHECKING:
@@ -139,10 +140,11 @@ def judge(
     row  a claim of "greater" or "less"                                       verdict
     ==== ==================================================================== ==================
     1    no pairs                                                             not run
-    2    one pair, NaN, zero variance, or fewer than ``least_repetitions``    inconclusive
+    2    one pair, NaN, one and the same difference other than zero, or       inconclusive
+         fewer than ``least_repetitions``
     3    significant as claimed, published effect consistent and itself       reproduced
          no larger than the margin
-    4    within the margin                                                    equivalent
+    4    within the margin, or identical                                      equivalent
     5    significant as claimed, no published effect or a consistent one      reproduced
     6    significant as claimed, published effect above                       partly reproduced
     7    significant in the opposite direction                                not reproduced
@@ -154,12 +156,16 @@ def judge(
     row  a claim of "equal"                                                   verdict
     ==== ==================================================================== ==================
     1, 2 as above
-    3    within the margin                                                    reproduced
+    3    within the margin, or identical                                      reproduced
     4    significant, and the whole interval outside the margin               not reproduced
     5    anything else                                                        inconclusive
     ==== ==================================================================== ==================
 
-    A published effect plays no part in a claim of "equal".
+    A published effect plays no part in a claim of "equal". "Identical" arms have the same value in
+    every repetition. No test is possible then and none is made: there is no p value, and the
+    reason says how many repetitions may still differ (:func:`~qlmbench.stats.may_differ`).
+    Where a value is also the same from repetition to repetition, these may be copies of one, and
+    row 2 holds.
 
     Parameters
     ----------
@@ -193,9 +199,12 @@ def judge(
     if difference is None or difference.n == 0:
         return not_run()
     case = _Case(difference, direction, p_holm, equivalence_p, margin, published, alpha, wording)
-    too_little = why_too_little(difference.n, difference.reason, least_repetitions)
+    reason = "" if difference.identical else difference.reason
+    too_little = why_too_little(difference.n, reason, least_repetitions)
     if too_little:
         return case.verdict(Verdict.INCONCLUSIVE, too_little)
+    if difference.identical:
+        return case.verdict(*case.identical())
     check_p_values(case.p_holm, case.equivalence_p)
     verdict, tail = case.equal() if direction == "equal" else case.directed()
     return case.verdict(verdict, f"{case.measured}: {tail}")
@@ -321,6 +330,18 @@ class _Case:
         p = p_words(self.equivalence_p, corrected=self.equivalence_p_given is not None)
         tail = f"neither within nor beyond the margin of {limit} for certain (equivalence {p})"
         return Verdict.INCONCLUSIVE, tail
+
+    def identical(self) -> tuple[Verdict, str]:
+        """Row 4, of a claim of "equal" row 3, for arms that never differ."""
+        d, w = self.difference, self.wording
+        level = 1.0 - self.alpha
+        reason = (
+            f"{w.arm} and {w.versus} score exactly the same in each of {d.n} repetitions: no "
+            f"difference to test, and none beyond the margin of {w.amount(self.margin)} (with "
+            f"{100.0 * level:g} % confidence, at most {100.0 * may_differ(d.n, level):.0f} % of "
+            "repetitions would differ at all)"
+        )
+        return (Verdict.REPRODUCED if self.direction == "equal" else Verdict.EQUIVALENT), reason
 
     @property
     def measured(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from matplotlib.transforms import Bbox
 
 from qlmbench.report import style
@@ -20,9 +22,13 @@ _PLACES = (
     ((-6, 6), "right", "bottom"),
     ((-6, -6), "right", "top"),
 )
+# Points along a line that labels keep off, in pixels: less than what a label keeps off a point.
+_CLOSE = 6.0
 
 
-def label_points(axes: Any, points: list[tuple[float, float, str, str]], marks: Any) -> list[str]:
+def label_points(
+    axes: Any, points: list[tuple[float, float, str, str]], marks: Any, texts: Iterable[Any] = ()
+) -> list[str]:
     """Write labels beside points, in order, wherever they cover no point and no earlier label.
 
     Parameters
@@ -33,6 +39,8 @@ def label_points(axes: Any, points: list[tuple[float, float, str, str]], marks: 
         x, y, text and colour; the most important first.
     marks : list of tuple
         x and y of everything that a label may not cover.
+    texts : iterable of Text
+        What is written there already, which a label may not cover either.
 
     Returns
     -------
@@ -43,6 +51,7 @@ def label_points(axes: Any, points: list[tuple[float, float, str, str]], marks: 
     renderer = figure.canvas.get_renderer()
     frame = axes.get_window_extent(renderer)
     taken = [_around(axes.transData.transform(mark)) for mark in marks]
+    taken += [text.get_window_extent(renderer) for text in texts]
     written = []
     for x, y, text, colour in points:
         own = _around(axes.transData.transform((x, y)))
@@ -60,6 +69,27 @@ def label_points(axes: Any, points: list[tuple[float, float, str, str]], marks: 
                 break
             label.remove()
     return written
+
+
+def along(axes: Any, corners: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return points so close along a line that no label fits between two of them.
+
+    Parameters
+    ----------
+    axes : Axes
+        Limits and scales must be final.
+    corners : list of tuple
+        x and y of the ends of the line's straight pieces.
+    """
+    if not corners:
+        return []
+    drawn = axes.transData.transform(corners)
+    pieces = [drawn[:1]]
+    for start, end in pairwise(drawn):
+        n = max(1, int(np.ceil(np.abs(end - start).max() / _CLOSE)))
+        pieces.append(np.linspace(start, end, n + 1)[1:])
+    points = axes.transData.inverted().transform(np.concatenate(pieces))
+    return [(float(x), float(y)) for x, y in points]
 
 
 def _around(centre: Any, half: float = 4.0) -> Bbox:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -14,7 +16,7 @@ from qlmbench.report import style
 from qlmbench.report import wording as w
 from qlmbench.report.load import KIND_ORDER
 from qlmbench.report.plots.arms import LARGE
-from qlmbench.report.plots.labels import label_points
+from qlmbench.report.plots.labels import along, label_points
 from qlmbench.report.plots.limits import far_worse, spans_much, write_values
 from qlmbench.spec import ArmKind
 
@@ -48,7 +50,7 @@ class Family:
 
 
 @style.styled
-def values_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
+def values_by_parameters(arms: pd.DataFrame, metric: str, front: Collection[str] = ()) -> Figure:
     """Draw each arm's mean against its trained parameters, and against the effective ones.
 
     Parameters
@@ -58,6 +60,9 @@ def values_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
         trained parameters are left out.
     metric : str
         The metric.
+    front : collection of str
+        Names of the arms on the Pareto front of all trained parameters: ringed, joined by steps
+        and labelled first.
 
     Returns
     -------
@@ -80,6 +85,7 @@ def values_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
         panels[0].set_yscale("log")
     panels[0].set_ylabel(w.column_title(metric))
     write_values(panels[0].yaxis, metric)
+    steps = _front(panels[0], known[columns[0]], columns[0], front, k)
     legend = _legend(panels[0], families)
     if len(near) < len(arms):
         _say_left_out(panels[0], len(arms) - len(near), near["mean"], metric)
@@ -90,8 +96,10 @@ def values_by_parameters(arms: pd.DataFrame, metric: str) -> Figure:
     figure.set_layout_engine("none")
     legend.set_in_layout(True)
     for axes, column in zip(panels, columns, strict=True):
-        points = _labels(known[column], column, metric)
-        label_points(axes, points[:MOST_LABELS], [(x, y) for x, y, _, _ in points])
+        points = _labels(known[column], column, metric, front)
+        marks = [(x, y) for x, y, _, _ in points]
+        marks += along(axes, steps) if axes is panels[0] else []
+        label_points(axes, points[:MOST_LABELS], marks, axes.texts[:])
     return figure
 
 
@@ -133,15 +141,40 @@ def _panel(
         axes.set_xlim(middle / 10, middle * 10)
 
 
-def _labels(shown: pd.DataFrame, column: str, metric: str) -> list[tuple[float, float, str, str]]:
-    """Order the labels by importance: the best of each kind, then the others by mean."""
+def _front(
+    axes: Any, shown: pd.DataFrame, column: str, front: Collection[str], k: float
+) -> list[tuple[float, float]]:
+    """Ring the arms on the front, and draw the best mean for so many parameters as steps.
+
+    Returns the corners of the steps.
+    """
+    members = shown[shown["arm"].isin(front)].sort_values(column)
+    if members.empty:
+        return []
+    points = list(zip(members[column], k * members["mean"], strict=True))
+    end = axes.get_xlim()[1]
+    bends = [((right, y), (right, below)) for (_, y), (right, below) in pairwise(points)]
+    corners = [points[0], *(corner for bend in bends for corner in bend), (end, points[-1][1])]
+    axes.plot(*zip(*corners, strict=True), color=style.INK, linewidth=1.0, dashes=(4, 2), zorder=1)
+    axes.plot(
+        *zip(*points, strict=True), linestyle="none", marker="o", markersize=12, fillstyle="none",
+        color=style.INK, markeredgewidth=1.0,
+    )  # fmt: skip
+    axes.set_xlim(right=end)
+    return corners
+
+
+def _labels(
+    shown: pd.DataFrame, column: str, metric: str, front: Collection[str]
+) -> list[tuple[float, float, str, str]]:
+    """Order the labels by importance: the front, the best of each kind, the others by mean."""
     k = w.scale(metric)
     ordered = shown.sort_values("mean", ascending=not w.higher_is_better(metric))
-    best = ordered.groupby("kind", sort=False).head(1)
-    rest = ordered.drop(best.index)
+    on_front, best = ordered["arm"].isin(front), ~ordered.duplicated("kind")
+    by_importance = [ordered[on_front], ordered[best & ~on_front], ordered[~best & ~on_front]]
     return [
         (row[column], k * row["mean"], row["label"], style.KIND_COLOUR[ArmKind(row["kind"])])
-        for row in pd.concat([best, rest]).to_dict("records")
+        for row in pd.concat(by_importance).to_dict("records")
     ]
 
 
