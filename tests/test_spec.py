@@ -181,6 +181,14 @@ def test_a_diagnostic_is_no_score_and_has_its_words(table: str, said: str, tmp_p
         load_study(write(tmp_path, f"{MINIMAL}[diagnostics]\n{table}\n"))
 
 
+def test_a_claim_may_be_about_a_declared_diagnostic(tmp_path: Path) -> None:
+    claim = MINIMAL + CLAIM.format(metric="update_cosine", setting="")
+    with pytest.raises(UserError, match="unknown metric 'update_cosine'"):
+        load_study(write(tmp_path, claim))
+    declared = claim + '[diagnostics]\nupdate_cosine = "cosine of update and gradient"\n'
+    assert load_study(write(tmp_path, declared)).claims[0].metric == "update_cosine"
+
+
 def test_a_profile_may_ask_for_what_its_setting_leaves_out(tmp_path: Path) -> None:
     text = MINIMAL + CLAIM.format(metric="test_accuracy", setting="")
     assert not load_study(write(tmp_path, text)).protocol("default", "other").pareto

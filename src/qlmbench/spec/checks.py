@@ -34,9 +34,11 @@ def must_be_setting(name: str, settings: Sequence[str], where: str) -> None:
         )
 
 
-def must_measure(metric: str, setting: Setting | Protocol, where: str) -> None:
-    """Refuse a metric that no record of a setting would have."""
-    known = metrics_of(setting.task)
+def must_measure(
+    metric: str, setting: Setting | Protocol, where: str, diagnostics: Iterable[str] = ()
+) -> None:
+    """Refuse a metric that no record of a setting would have: no score, no diagnostic."""
+    known = (*metrics_of(setting.task), *diagnostics)
     if metric not in known:
         task = "" if setting.task == "classification" else f" of a {setting.task}"
         raise ValueError(f"{where}: unknown metric {metric!r}{task}{nearest(metric, list(known))}")

@@ -92,7 +92,8 @@ class Study(Spec):
         for claim in self.claims:
             for setting in filter(None, (self._setting_of(claim), claim.versus_setting)):
                 declared = self.settings.get(setting, Setting())
-                checks.must_measure(claim.metric, declared, f"claim {claim.id!r}")
+                where = f"claim {claim.id!r}"
+                checks.must_measure(claim.metric, declared, where, self.diagnostics)
         return self
 
     def _setting_of(self, claim: Claim) -> str:
