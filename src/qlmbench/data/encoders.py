@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from qlmbench.data.cache import Progress, cache_folder, identity_digest, sha256_of_file
 from qlmbench.data.features import FeatureCache, text_key
+from qlmbench.data.numbers import NUMBERS_FORM, numbers_width, read_numbers
 from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage, fetch
 from qlmbench.data.tokens import FORMS, token_encoder
 from qlmbench.data.transformer import TransformerEncoder, settings_of
@@ -50,7 +51,10 @@ class _Registered:
 
 
 def encoder_names() -> list[str]:
-    """Return the registered names; besides, there are the forms of `qlmbench.data.tokens`."""
+    """Return the registered names; besides, there are forms.
+
+    They are those of `qlmbench.data.tokens` and of `qlmbench.data.numbers`.
+    """
     return sorted([*_REGISTERED, HASHING])
 
 
@@ -85,6 +89,16 @@ def encoder_identity(name: str) -> dict[str, str]:
         }
     if (tokens := token_encoder(name)) is not None:
         return {"name": name, **tokens.identity}
+    if (width := numbers_width(name)) is not None:
+        return {
+            "name": name,
+            "weights": "none",
+            "pooling": "the numbers of the text as they stand",
+            "max_length": str(width),
+            "normalise": "no",
+            "width": str(width),
+            "version": CODE_VERSION,
+        }
     if (known := _REGISTERED.get(name)) is not None:
         shown, weights, settings = name, known.weights, known.settings
     else:
@@ -118,11 +132,14 @@ def encode(
     ValueError
         If there are no texts, or one of them is empty.
     UserError
-        If there is no such encoder, it cannot be fetched, or the cache cannot be written.
+        If there is no such encoder, it cannot be fetched, the cache cannot be written, or numbers
+        are asked of a text that has others.
     """
     check_texts(texts)
     if name == HASHING:
         return _hash(texts)
+    if (width := numbers_width(name)) is not None:
+        return read_numbers(texts, width)
     identity = encoder_identity(name)
 
     def load() -> TransformerEncoder:
@@ -144,7 +161,7 @@ def encoder_folder(name: str) -> Path:
     UserError
         If there is no such encoder, it has no weights, or it cannot be fetched.
     """
-    if name == HASHING or token_encoder(name) is not None:
+    if name == HASHING or token_encoder(name) is not None or numbers_width(name) is not None:
         raise UserError(f"the encoder {name!r} has no weights and no folder")
     if (known := _REGISTERED.get(name)) is None:
         return _folder(name)
@@ -296,7 +313,7 @@ def _folder(name: str) -> Path:
         return folder
     if "/" in name or "\\" in name:
         raise UserError(f"{folder}: no such folder", expected="a sentence-transformers model")
-    known = [*encoder_names(), *FORMS]
+    known = [*encoder_names(), NUMBERS_FORM, *FORMS]
     raise unknown("encoder", name, known, "qlmbench, and no folder either")
 
 
