@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import adapter_step
 import parameter_update
 import photonic_layer
 import qubits
@@ -19,6 +20,7 @@ BENCHMARKS = (
     token_embedding,
     sampling,
     parameter_update,
+    adapter_step,
     scaling,
     suite,
 )

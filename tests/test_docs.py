@@ -140,7 +140,12 @@ def test_citation_names_this_version() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
     """Each compares itself with its peer where there is one."""
-    needed = {"setfit_head": "setfit", "qubit_export": "qiskit"}
+    needed = {
+        "setfit_head": "setfit",
+        "qubit_export": "qiskit",
+        "quantum_gradient_trainer": "accelerate",
+        "quantum_lora_trainer": "accelerate",
+    }
     if example.stem in needed:
         pytest.importorskip(needed[example.stem])
     done = _run(example, cwd=tmp_path)

@@ -213,7 +213,7 @@ def _put_lora(model: nn.Module, update: Update, found: Sequence[Target]) -> None
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise UserError(
-            "method 'lora' needs peft, which is not installed", do="pip install 'qlmbench[peers]'"
+            "method 'lora' needs peft, which is not installed", do="pip install 'qlmbench[lm]'"
         ) from None
     names = [target.name for target in found if _layer(target, "lora") is not None]
     config = LoraConfig(

@@ -101,6 +101,13 @@ def test_equal_seeds_start_equally_and_the_name_of_a_layer_matters() -> None:
     assert torch.equal(down("a", 0), down("a", 0, torch.float64).float())
 
 
+def test_an_adapter_draws_nothing_from_the_global_generator() -> None:
+    base, before = linear(), torch.get_rng_state()
+    layer = QuantumLoRALayer(base, r=4, n_photons=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert layer(normal(2, 8)).isfinite().all()
+
+
 def test_dropout_is_on_in_training_alone() -> None:
     layer = awake(QuantumLoRALayer(linear(), 4, 2, dropout=0.5))
     x = normal(50, 8)

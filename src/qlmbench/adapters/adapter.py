@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from qlmbench.adapters.bottlenecks import BottleneckModule
 
 
+def empty_linear(n_in: int, n_out: int, dtype: torch.dtype) -> nn.Linear:
+    """Make a linear layer without bias whose weights are yet to be set.
+
+    It draws nothing from torch's global generator, as `torch.nn.Linear` would.
+    """
+    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+        nn.Linear, n_in, n_out, bias=False, dtype=dtype
+    )
+    return layer
+
+
 class QuantumLoRAAdapter(nn.Module):
     r"""The update of one layer, ``(alpha / r) Up(Q(Down x))``; zero before the first step.
 
@@ -52,11 +63,11 @@ class QuantumLoRAAdapter(nn.Module):
         super().__init__()
         self.config = config
         self.dropout = nn.Dropout(config.dropout)
-        self.down = nn.Linear(n_in, config.r, bias=False, dtype=dtype)
+        self.down = empty_linear(n_in, config.r, dtype)
         seed = seed_for("initialisation", seed=config.seed, layer=name, part="circuit")
         self.bottleneck = make_bottleneck(config, seed, dtype, circuit)
         q_out = cast("BottleneckModule", self.bottleneck).n_out
-        self.up = nn.Linear(q_out, n_out, bias=False, dtype=dtype)
+        self.up = empty_linear(q_out, n_out, dtype)
         self._start(seed_for("initialisation", seed=config.seed, layer=name, part="down"))
         self._frozen = {key for key, p in self.named_parameters() if not p.requires_grad}
         self.to(device)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from qlmbench.adapters.adapter import empty_linear
 from qlmbench.quantum.mesh import mesh_unitaries
 from qlmbench.quantum.photonic import PhotonicCircuit
 from qlmbench.quantum.photonic_checks import one_of
@@ -112,7 +113,7 @@ class AsPublishedQuantumLoRALayer(nn.Module):
         dtype = original_layer.weight.dtype
         self.original_layer = original_layer.requires_grad_(False)
         self.scaling = alpha / r
-        self.lora_down = nn.Linear(original_layer.in_features, r, bias=False, dtype=dtype)
+        self.lora_down = empty_linear(original_layer.in_features, r, dtype)
         self.circuit = AsPublishedCircuit(
             r,
             n_photons,
@@ -121,7 +122,7 @@ class AsPublishedQuantumLoRALayer(nn.Module):
             dtype=dtype,
         )
         n_out = original_layer.out_features
-        self.lora_up = nn.Linear(self.circuit.output_size, n_out, bias=False, dtype=dtype)
+        self.lora_up = empty_linear(self.circuit.output_size, n_out, dtype)
         generator = torch.Generator().manual_seed(
             seed_for("initialisation", seed=seed, part="down")
         )

