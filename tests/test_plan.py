@@ -70,7 +70,9 @@ def test_names_of_folders_do_not_change_the_identity(dataset: str, encoder: str)
 def test_what_is_only_shown_does_not_change_the_identity() -> None:
     study = get_study("qllm")
     shown = {
-        name: setting.model_copy(update={"pareto": True, "compare": ["logreg"], "note": "N"})
+        name: setting.model_copy(
+            update={"pareto": True, "compare": ["logreg"], "reference": "logreg", "note": "N"}
+        )
         for name, setting in study.settings.items()
     }
     other = study.model_copy(update={"settings": shown, "diagnostics": {"spread": "how far"}})

@@ -153,6 +153,14 @@ def test_a_setting_compares_arms_that_there_are(tmp_path: Path) -> None:
         load_study(write(tmp_path, text))
 
 
+def test_a_setting_has_its_own_reference(tmp_path: Path) -> None:
+    text = MINIMAL + CLAIM.format(metric="test_accuracy", setting='reference = "{}"')
+    study = load_study(write(tmp_path, text.replace("{}", "logreg")))
+    assert study.protocol("default", "other").reference == "logreg"
+    with pytest.raises(UserError, match="reference 'logrek' is not an arm"):
+        load_study(write(tmp_path, text.replace("{}", "logrek")))
+
+
 def test_a_setting_that_trains_alone_searches_nothing(tmp_path: Path) -> None:
     tuned = MINIMAL.replace(
         "[profiles.default]\n", "tune = { C = [1.0, 2.0] }\n[profiles.default]\n"

@@ -106,9 +106,13 @@ def best_baseline(results: Results, metric: str) -> Arm | None:
 
 
 def declared_reference(results: Results, metric: str) -> Arm | None:
-    """Return the arm that the study names as its reference; None without scores of it here."""
-    name = results.study.reference
+    """Return the arm that the setting or the study names; None without scores of it here."""
+    name = _reference_name(results)
     return results.study.arm(name) if name and len(results.values(name, metric)) else None
+
+
+def _reference_name(results: Results) -> str:
+    return results.protocol.reference or results.study.reference
 
 
 def reference_arm(results: Results, metric: str) -> Arm | None:
@@ -332,7 +336,7 @@ def _how_chosen(results: Results, metric: str, validation: str | None) -> str:
         f"is the best baseline, chosen by its mean {w.metric_title(validation or '')}; the test "
         "rows had no part in that choice"
     )
-    if name := results.study.reference:
+    if name := _reference_name(results):
         text += f"; {results.study.arm(name).title}, which the study declares, has no records here"
     return text.rstrip(".")
 

@@ -64,6 +64,8 @@ def must_have_an_effect(protocol: Protocol, every_arm: Sequence[Arm]) -> None:
     where = f"profile {protocol.profile!r}, setting {protocol.setting!r}"
     if protocol.metric:
         must_measure(protocol.metric, protocol, where)
+    if protocol.reference:
+        must_be_arm(protocol.reference, every_arm, f"{where}: reference")
     for name in protocol.compare:
         must_be_arm(name, every_arm, f"{where}: compare")
     names = [arm.name for arm in every_arm]

@@ -72,6 +72,8 @@ class Setting(Spec):
     """Metric of its tables and figures; default that of the study's first claim."""
     alone: bool = False
     """Train each repetition by itself, so that seconds are those of one training."""
+    reference: str = ""
+    """Arm that differences are taken to; default the study's."""
     compare: list[str] = Field(default_factory=list)
     """Arms, by name, whose training curves are drawn in one figure."""
     pareto: bool = False
@@ -125,6 +127,7 @@ class Protocol(Spec):
     choose_by: Literal["accuracy", "loss"]
     metric: str
     alone: bool
+    reference: str
     compare: list[str]
     pareto: bool
     threshold: float | None
@@ -178,6 +181,7 @@ def write_out(profile_name: str, profile: Profile, name: str, setting: Setting) 
         choose_by=given.choose_by or _usual_choice(given.task),
         metric=given.metric,
         alone=given.alone,
+        reference=given.reference,
         compare=given.compare,
         pareto=given.pareto,
         threshold=given.threshold,
