@@ -46,7 +46,7 @@ def diagnostics_table(results: Results) -> Table:
     ]
     caption = (
         "Mean over the repetitions with its 95 % interval, without where all values are equal; a "
-        "dash: this arm does not measure it. No verdict rests on these numbers."
+        "dash: this arm does not measure it."
     )
     return Table("diagnostics", caption, pd.DataFrame(rows), pd.DataFrame(shown), ("arm",))
 
