@@ -54,7 +54,7 @@ def attention_maps(maps: Mapping[str, Sequence[AttentionMap]]) -> Figure:
             axes = figure.add_subplot(spec[i, j])
             _grid(axes, np.asarray(one.weights, dtype=float), largest)
             _tokens(axes, one.tokens, side, lowest=i == len(rows) - 1)
-            axes.set_title(textwrap.fill(label, 26) if len(texts) == 1 else label)
+            axes.set_title(textwrap.fill(label, 18) if len(texts) == 1 else label)
     bar = figure.add_subplot(spec[:, -1])
     _bar(bar, largest)
     figure.canvas.draw()
