@@ -1,0 +1,243 @@
+"""The parts of a hybrid vision-language model by name, put together; and a caption of a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from qlmbench.data.pretrained import pretrained_folder
+from qlmbench.data.sources import HubFiles, fetch
+from qlmbench.errors import UserError
+from qlmbench.seeding import seed_for
+from qlmbench.vision.decoder import SmallDecoder
+from qlmbench.vision.features import image_features
+from qlmbench.vision.hybrid import HybridVisionLanguageModel, hidden_size_of
+from qlmbench.vision.image_encoders import image_encoder_identity
+from qlmbench.vision.images import load_image
+from qlmbench.vision.projection import QuantumProjection
+from qlmbench.vision.projectors import CIRCUITS, ClassicalProjection, Projector
+from qlmbench.vision.scenes import LONGEST_CAPTION
+from qlmbench.vision.tokenizers import PretrainedTokenizer, Tokenizer, WordTokenizer
+from qlmbench.vision.vocabulary import CaptionVocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SMALL = "small"
+"""Name of the decoder that is trained from scratch on the words of scenes."""
+
+PROMPT = "Describe the image: "
+"""Prompt of the public hybrid vision-language model."""
+
+TINYLLAMA = HubFiles(
+    "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
+    "fe8a4ea1ffedaf415f4da2f062534de366a451e6",
+    {
+        "config.json": None,
+        "model.safetensors": "6e6001da2106d4757498752a021df6c2bdc332c650aae4bae6b0c004dcf14933",
+        "tokenizer.json": None,
+    },
+)
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Low-rank adapters of a language model, with the values of the public example.
+
+    Parameters
+    ----------
+    rank, alpha : int
+        Width of an adapter; its result is scaled by alpha / rank.
+    dropout : float
+        Of what an adapter reads.
+    targets : sequence of str
+        Names of the linear maps that get one.
+    """
+
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.1
+    targets: Sequence[str] = ("q_proj", "v_proj")
+
+
+def load_models(
+    language_model: str = SMALL,
+    *,
+    projector: Projector = "published",
+    n_qubits: int = 4,
+    n_layers: int = 3,
+    image_encoder: str = "efficientnet-lite0",
+    lora: LoRA | None = None,
+    prompt: str = PROMPT,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> HybridVisionLanguageModel:
+    """Put a hybrid vision-language model together; nothing of it has seen an image yet.
+
+    Parameters
+    ----------
+    language_model : str
+        "small", a decoder with random weights on the words of scenes; "SmolLM2-135M-Instruct",
+        "TinyLlama/TinyLlama-1.1B-Chat-v1.0", or the path of a folder with ``config.json``,
+        ``model.safetensors`` and ``tokenizer.json``. The hidden size is read from the model.
+    projector : str
+        See `StackedProjector`; those with a circuit are a `QuantumProjection`.
+    n_qubits, n_layers : int
+        Of the circuit; the first is also the width of classical projections with a narrow middle.
+    image_encoder : str
+        See `qlmbench.vision.image_encoders`; it is loaded when an image is first shown.
+    lora : LoRA, optional
+        Adapters of a pretrained model, whose own weights are frozen. Without, all of it trains.
+    prompt : str
+        Its words are added to the vocabulary of the small decoder.
+    seed : int
+        Of all initial values.
+    dtype : torch.dtype
+        Type of the language model's weights.
+
+    Returns
+    -------
+    HybridVisionLanguageModel
+
+    Raises
+    ------
+    UserError
+        If a name is unknown, a file cannot be fetched or is missing, or peft is not installed.
+    ValueError
+        If adapters are asked of the small decoder, which is trained as a whole, or there are no
+        linear maps of those names.
+    """
+    network: nn.Module
+    tokenizer: Tokenizer
+    if language_model == SMALL:
+        if lora is not None:
+            raise ValueError("got adapters for the small decoder; expected lora=None")
+        vocabulary = CaptionVocabulary.of_scenes(prompt)
+        places = 2 + len(vocabulary.ids_of(prompt)) + LONGEST_CAPTION
+        network = SmallDecoder(len(vocabulary), places, seed=seed).to(dtype)
+        tokenizer = WordTokenizer(vocabulary)
+    else:
+        network, tokenizer = _pretrained(language_model, dtype)
+    if lora is not None:
+        network = add_lora(network, lora, seed)
+    width = int(image_encoder_identity(image_encoder)["width"])
+    projection = make_projection(
+        projector, width, hidden_size_of(network), n_qubits, n_layers, seed
+    )
+    return HybridVisionLanguageModel(network, projection, tokenizer, image_encoder)
+
+
+def make_projection(
+    kind: Projector, in_features: int, hidden_size: int, n_qubits: int, n_layers: int, seed: int
+) -> QuantumProjection | ClassicalProjection:
+    """Make one projection of any kind; see `StackedProjector`."""
+    if kind not in CIRCUITS:
+        return ClassicalProjection(kind, in_features, hidden_size, width=n_qubits, seed=seed)
+    projection = QuantumProjection(
+        in_features,
+        hidden_size,
+        n_qubits,
+        n_layers,
+        CIRCUITS[kind],
+        train_circuit=not kind.startswith("frozen"),
+        seed=seed,
+    )
+    if kind == "frozen":
+        projection.requires_grad_(False)
+    return projection
+
+
+def generate_caption(
+    model: HybridVisionLanguageModel,
+    image: Path | str,
+    prompt: str = PROMPT,
+    max_new_tokens: int = 32,
+) -> str:
+    """Write what an image file shows.
+
+    Parameters
+    ----------
+    model : HybridVisionLanguageModel
+        As `load_models` gives it, and trained.
+    image : Path or str
+        Any image file; see `load_image`.
+    prompt : str
+        May be empty.
+    max_new_tokens : int
+        After so many, the caption stops without an end.
+
+    Raises
+    ------
+    UserError
+        If the file is no image, or the image encoder cannot be fetched.
+    """
+    features = image_features(model.image_encoder, [load_image(image)])
+    return model.generate(torch.tensor(features), prompt, max_new_tokens)[0]
+
+
+def add_lora(language_model: nn.Module, lora: LoRA, seed: int) -> nn.Module:
+    """Freeze a language model and give it low-rank adapters, which start without effect.
+
+    Raises
+    ------
+    UserError
+        If peft is not installed.
+    ValueError
+        If the model has no linear maps of these names.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise UserError("low-rank adapters need peft", do="pip install peft") from None
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for("initialisation", seed=seed, layer="lora"))
+        adapted: nn.Module = get_peft_model(language_model, config)
+    return adapted
+
+
+def _pretrained(name: str, dtype: torch.dtype) -> tuple[nn.Module, Tokenizer]:
+    from transformers import AutoModelForCausalLM
+
+    if name == TINYLLAMA.repository:
+        folder = fetch(TINYLLAMA)["config.json"].parent
+    else:
+        folder = pretrained_folder(name)
+    config = _config(folder)
+    network: nn.Module = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, local_files_only=True
+    )
+    return network, PretrainedTokenizer(folder / "tokenizer.json", _end(config, folder))
+
+
+def _config(folder: Path) -> Mapping[str, Any]:
+    for file in ("config.json", "model.safetensors", "tokenizer.json"):
+        if not (folder / file).is_file():
+            raise UserError(f"{folder / file}: no such file", expected="a language model's folder")
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{folder / 'config.json'}: not valid JSON: {error}") from None
+    return config
+
+
+def _end(config: Mapping[str, Any], folder: Path) -> int:
+    end = config.get("eos_token_id")
+    end = end[0] if isinstance(end, list) and end else end
+    if not isinstance(end, int):
+        raise UserError(
+            f"{folder / 'config.json'}: no 'eos_token_id'", expected="the id that ends a text"
+        )
+    return end
