@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from qlmbench.data.images.scenes import LONGEST_CAPTION, sample_scenes
+from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.vision.captioner import Captioner
 from qlmbench.vision.scene_scores import score_scenes
-from qlmbench.vision.scenes import LONGEST_CAPTION, sample_scenes
-from qlmbench.vision.vocabulary import CaptionVocabulary
 
 WORDS = CaptionVocabulary.of_scenes()
 SCENES = sample_scenes(8, 0, "test") + sample_scenes(8, 0, "test", "held out")

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor, nn
 
+from qlmbench.data.images.vocabulary import END, PADDING
 from qlmbench.metrics import FloatArray, IntArray
 from qlmbench.models.measurement import Measurement, check_noise, check_shots
 from qlmbench.models.photonic import SHOTS_ON_HARDWARE
@@ -26,7 +27,6 @@ from qlmbench.vision.caption_network import CaptionNetwork, check_captions
 from qlmbench.vision.decoder import StackedDecoder
 from qlmbench.vision.projectors import CIRCUITS, Projector, StackedProjector, check_projector
 from qlmbench.vision.retrieval import distractors, share_of_choice
-from qlmbench.vision.vocabulary import END, PADDING
 
 ImageShown = Literal["own", "another", "none"]
 

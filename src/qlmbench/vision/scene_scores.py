@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qlmbench.data.images.scenes import HELD_OUT, parse_caption
+from qlmbench.data.images.vocabulary import PADDING, CaptionVocabulary
 from qlmbench.metrics import FloatArray, IntArray
 from qlmbench.vision.captioner import Captioner
 from qlmbench.vision.metrics import attribute_metrics, caption_metrics
-from qlmbench.vision.scenes import HELD_OUT, parse_caption
-from qlmbench.vision.vocabulary import PADDING, CaptionVocabulary
 
 
 @dataclass(frozen=True)

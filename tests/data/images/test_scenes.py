@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qlmbench.vision.drawing import SIDE, render
-from qlmbench.vision.scenes import (
+from qlmbench.data.images.drawing import SIDE, render
+from qlmbench.data.images.scenes import (
     COLOURS,
     HELD_OUT,
     LONGEST_CAPTION,

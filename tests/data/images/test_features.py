@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from qlmbench.data.images import features
+from qlmbench.data.images.drawing import render
+from qlmbench.data.images.encoders import clip_encoder, clip_input, quarters
+from qlmbench.data.images.features import image_features, scene_features
+from qlmbench.data.images.scenes import sample_scenes
 from qlmbench.errors import UserError
-from qlmbench.vision import features
-from qlmbench.vision.drawing import render
-from qlmbench.vision.features import image_features, scene_features
-from qlmbench.vision.image_encoders import clip_encoder, clip_input, quarters
-from qlmbench.vision.scenes import sample_scenes
 
 NAME = "efficientnet-lite0"
 

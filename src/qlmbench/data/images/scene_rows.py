@@ -15,12 +15,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from qlmbench.data.images.drawing import DRAWING_VERSION
+from qlmbench.data.images.encoders import image_encoder_identity
+from qlmbench.data.images.features import scene_features
+from qlmbench.data.images.scenes import LONGEST_CAPTION, Scene, read_scene
+from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.errors import UserError
-from qlmbench.vision.drawing import DRAWING_VERSION
-from qlmbench.vision.features import scene_features
-from qlmbench.vision.image_encoders import image_encoder_identity
-from qlmbench.vision.scenes import LONGEST_CAPTION, Scene, read_scene
-from qlmbench.vision.vocabulary import CaptionVocabulary
 
 _NAME = re.compile(r"scenes-(?P<encoder>.+)x(?P<length>[1-9]\d*)")
 
@@ -35,7 +35,7 @@ class SceneRows:
     Parameters
     ----------
     encoder : str
-        Image encoder; see `qlmbench.vision.image_encoders`.
+        Image encoder; see `qlmbench.data.images.encoders`.
     length : int
         T, ids of a caption with its end.
 

@@ -159,7 +159,7 @@ def _without_gradient(compute: Callable[[Pixels], Tensor]) -> Encode:
 def _lite0_network() -> Any:
     import torch
 
-    from qlmbench.vision.lite0 import EfficientNetLite0
+    from qlmbench.data.images.lite0 import EfficientNetLite0
 
     path = fetch(LITE0)[_LITE0_FILE]
     try:
