@@ -274,6 +274,19 @@ class Captioner(StackedModel):
         assert isinstance(network, CaptionNetwork)
         return count_captioner(network, self.n_features_in_ - self.n_image_features)
 
+    @property
+    def inert(self) -> dict[str, int]:
+        """Number of parameters without effect that a captioner has by design, by name.
+
+        The decoder's table has a row for padding, and a softmax over keys does not see what is
+        added to all of them.
+        """
+        found = {"decoder.words.values": self.embedding_dim}
+        if self.attention == "classical":
+            for block in range(self.n_blocks):
+                found[f"decoder.blocks.{block}.attention.key.bias"] = self.embedding_dim
+        return found
+
     def hardware_cost(self, n_train: int) -> Cost | None:
         """Circuit evaluations that this training would take on a processor; None without circuits.
 
