@@ -6,8 +6,8 @@ import math
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
-_SHARES = ("accuracy", "f1", "auc", "share", "rate", "exact_match", "recall", "precision")
-_SHARES += ("exact_match_seen", "exact_match_held_out", "grammatical", "groups", "retrieval")
+_WRITTEN = ("exact_match", "exact_match_seen", "exact_match_held_out", "grammatical", "groups")
+_SHARES = ("accuracy", "f1", "auc", "share", "rate", "recall", "precision", "retrieval", *_WRITTEN)
 _LOSSES = ("loss", "cross_entropy")
 _NATS = (*_LOSSES, "cross_entropy_other_image", "image_gain")
 _TIMES = ("seconds", "seconds_per_epoch")
