@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from qlmbench.data.cache import Progress
 from qlmbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,8 +45,13 @@ _VERSION = "1"
 class Vocabulary(Protocol):
     """What turns texts into ids, and ids back into what people read."""
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.int32 | np.float32]:
-        """Return token ids, shape (n, T), padded with 0; features of images stand before them."""
+    def encode(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> NDArray[np.int32 | np.float32]:
+        """Return token ids, shape (n, T), padded with 0; features of images stand before them.
+
+        Told of its progress is whoever waits for what takes minutes; ids take none.
+        """
 
     def word(self, token: int) -> str:
         """Return what a token stands for, for people."""
@@ -116,7 +122,7 @@ class WordVocabulary:
     words: tuple[str, ...]
     length: int
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.int32]:
         """Return token ids, shape (n, T), padded with 0.
 
         Raises

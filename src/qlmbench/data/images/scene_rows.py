@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from qlmbench.data.cache import Progress
 from qlmbench.data.images.drawing import DRAWING_VERSION
 from qlmbench.data.images.encoders import image_encoder_identity
 from qlmbench.data.images.features import scene_features
@@ -83,7 +84,7 @@ class SceneRows:
         """Return itself: nothing depends on the training scenes."""
         return self
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Return rows of scenes, shape (n, F + T), with the ids as numbers.
 
         Raises
@@ -92,7 +93,7 @@ class SceneRows:
             If a text is no scene.
         """
         scenes = [_scene(text) for text in texts]
-        features = scene_features(self.encoder, scenes)
+        features = scene_features(self.encoder, scenes, progress=progress)
         if not self.length:
             return features
         ids = self.words.encode([scene.caption for scene in scenes], self.length)
