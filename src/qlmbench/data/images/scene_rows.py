@@ -65,7 +65,7 @@ class SceneRows:
         return {
             "weights": image["weights"],
             "images": f"{self.encoder}, version {image['version']}, drawn {DRAWING_VERSION}",
-            "tokens": "words of the grammar of scenes",
+            "captions": "words of the grammar of scenes" if self.length else "none",
             "width": str(self.n_features + self.length),
             "version": _VERSION,
         }
