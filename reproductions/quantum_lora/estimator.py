@@ -38,7 +38,7 @@ class UpdateMixin(StackedModel):
         What Up sees.
     space : {"unbunched", "fock"}, default="unbunched"
         Outcomes that count.
-    bottleneck : {"photonic", "linear", "tanh", "cosine", "sine"}, default="photonic"
+    bottleneck : {"photonic", "linear", "tanh", "cosine", "sine", "relu"}, default="photonic"
         The circuit, or a control in its place.
     train_circuit : bool, default=True
         False leaves the circuit as drawn.

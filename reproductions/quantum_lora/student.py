@@ -33,17 +33,18 @@ N_LOOKED_AT = 64
 
 
 class Student(nn.Module):
-    """The frozen base ``W0 x`` of a teacher, one copy, and what is put into it."""
+    """The frozen base ``W0 x`` of a teacher, one copy, what is put into it, and a constant."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         # A layer without numbers draws none from torch's own generator.
         self.base = nn.Linear(WIDTH, N_CLASSES, bias=False, device="meta")
         self.base.weight = nn.Parameter(torch.tensor(base_weights(), dtype=dtype))
+        self.constant = nn.Parameter(torch.zeros(N_CLASSES, dtype=dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map rows (1, n, 32) to logits (1, n, 16)."""
-        logits: Tensor = self.base(x[0])
+        logits: Tensor = self.base(x[0]) + self.constant
         return logits[None]
 
 
@@ -61,6 +62,9 @@ class StudentClassifier(UpdateMixin, StackedClassifier):
         Rows a step.
     learning_rate : float, default=1e-2
         Of Adam.
+    bias : bool, default=False
+        Whether a constant is trained, too, one number a class. A circuit has one built in: its
+        photons add up to a constant.
     trained : bool, default=True
         False leaves the student as it starts.
     **options
@@ -81,12 +85,14 @@ class StudentClassifier(UpdateMixin, StackedClassifier):
         epochs: int = 60,
         batch_size: int | None = 200,
         learning_rate: float = 1e-2,
+        bias: bool = False,
         trained: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, **options
         )
+        self.bias = bias
         self.trained = trained
 
     @classmethod
@@ -95,7 +101,9 @@ class StudentClassifier(UpdateMixin, StackedClassifier):
     ) -> nn.Module:
         """Make the adapted base of one student."""
         (head,) = heads
-        return put_into(Student(dtype), head.update, BASE)
+        network = put_into(Student(dtype), head.update, BASE)
+        network.constant.requires_grad_(head.bias)
+        return network
 
     @property
     def stackable(self) -> bool:
@@ -139,7 +147,7 @@ class StudentClassifier(UpdateMixin, StackedClassifier):
         cls, heads: Sequence[Self], problems: Sequence[Problem]
     ) -> list[Exception | None]:
         (head,) = heads
-        if head.trained and head.method != "none":
+        if head.trained and (head.bias or head.method != "none"):
             return super()._fit_stack(heads, problems)
         head.network_ = head._evaluation_network()  # nothing is trained: no curves either
         head.n_iter_ = 0

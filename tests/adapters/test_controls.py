@@ -47,6 +47,7 @@ def test_the_linear_bottleneck_trains_as_pefts_lora_does() -> None:
         ("tanh", torch.tanh),
         ("cosine", torch.cos),
         ("sine", torch.sin),
+        ("relu", torch.relu),
     ],
 )
 def test_a_classical_bottleneck_is_its_function(kind: str, function) -> None:
@@ -67,7 +68,7 @@ def test_controls_change_the_circuit_and_nothing_else() -> None:
     )
     controls = control_configs(config)
     assert list(controls) == [
-        *("linear", "tanh", "cosine", "sine"),
+        *("linear", "tanh", "cosine", "sine", "relu"),
         *("frozen", "one-photon", "distinguishable"),
     ]
     starts = []

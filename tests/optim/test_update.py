@@ -176,3 +176,15 @@ def test_shuffle_keeps_the_entries_and_block_shuffle_keeps_the_blocks():
     assert within.tolist() != flat.tolist()
     for first in (0, 4, 8):
         assert torch.equal(within[first : first + 4].sort().values, flat[first : first + 4])
+
+
+def test_a_scaled_gradient_has_the_direction_of_the_gradient_and_the_size_of_the_circuits_update():
+    gradients = torch.from_numpy(rng(3).standard_normal((200, 5)))
+    largest = gradients.abs().max().expand(200, 1)
+    sides = [BlockUpdate(rule, base="corrected") for rule in ("corrected", "scaled-gradient")]
+    measured, scaled = (update(gradients, largest, 0.01, rng()) for update in sides)
+    ratio = scaled / gradients
+    assert torch.allclose(ratio, ratio[:1, :1].expand_as(ratio))
+    assert float(ratio[0, 0]) > 0
+    sizes = [float(values.square().mean().sqrt()) for values in (measured, scaled)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)

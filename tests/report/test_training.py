@@ -333,6 +333,12 @@ def test_only_settings_that_compare_arms_have_the_figure_and_it_bears_the_studys
     assert comparison_plot(time) is None
 
 
+def test_training_of_one_epoch_has_no_comparison_of_curves(curves):
+    short = replace(curves, curves=curves.curves[curves.curves["epoch"] == 1])
+    assert comparison_plot(curves) is not None
+    assert comparison_plot(short) is None
+
+
 def test_the_comparison_has_a_panel_for_each_curve_and_a_line_for_each_arm(curves):
     figure = comparison_plot(curves).draw()
     assert [axes.get_title(loc="left") for axes in figure.axes] == [

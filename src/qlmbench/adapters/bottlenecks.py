@@ -22,6 +22,7 @@ CONTROLS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "cosine": torch.cos,
     "sine": torch.sin,
+    "relu": torch.relu,
 }
 """Functions of one value, without parameters."""
 

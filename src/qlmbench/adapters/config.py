@@ -13,12 +13,12 @@ from qlmbench.quantum.photonic_checks import at_least, fraction, one_of
 
 Ansatz = Literal["simple", "universal", "hardware_efficient", "custom"]
 Readout = Literal["mode_expectations", "grouped", "probabilities"]
-Bottleneck = Literal["photonic", "linear", "tanh", "cosine", "sine"]
+Bottleneck = Literal["photonic", "linear", "tanh", "cosine", "sine", "relu"]
 
 ENCODINGS: dict[str, int] = {"simple": 1, "universal": 3, "hardware_efficient": 2, "custom": 1}
 """Times that each ansatz encodes its input, unless ``n_blocks`` says otherwise."""
 READOUTS: tuple[Readout, ...] = ("mode_expectations", "grouped", "probabilities")
-BOTTLENECKS: tuple[Bottleneck, ...] = ("photonic", "linear", "tanh", "cosine", "sine")
+BOTTLENECKS: tuple[Bottleneck, ...] = ("photonic", "linear", "tanh", "cosine", "sine", "relu")
 ALL_LINEAR = "all-linear"
 PEFT_TYPE = "QUANTUM_LORA"
 FORMAT = 1
@@ -86,7 +86,7 @@ class QuantumLoRAConfig:
         1 for identical photons, 0 for distinguishable ones.
     train_circuit : bool
         False leaves the circuit as drawn.
-    bottleneck : {"photonic", "linear", "tanh", "cosine", "sine"}
+    bottleneck : {"photonic", "linear", "tanh", "cosine", "sine", "relu"}
         The circuit, or a control in its place. ``linear`` is LoRA.
     dropout : float
         Share of the adapter's inputs set to zero in training, by torch's own generator, as that of

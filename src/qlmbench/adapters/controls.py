@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qlmbench.adapters.config import Bottleneck, QuantumLoRAConfig
 
-CLASSICAL: tuple[Bottleneck, ...] = ("linear", "tanh", "cosine", "sine")
+CLASSICAL: tuple[Bottleneck, ...] = ("linear", "tanh", "cosine", "sine", "relu")
 
 
 def control_configs(config: QuantumLoRAConfig) -> dict[str, QuantumLoRAConfig]:
@@ -20,8 +20,8 @@ def control_configs(config: QuantumLoRAConfig) -> dict[str, QuantumLoRAConfig]:
     Returns
     -------
     dict of str to QuantumLoRAConfig
-        "linear" (LoRA at the same r), "tanh", "cosine", "sine"; "frozen" (the circuit stays as
-        drawn); with several photons also "one-photon" and "distinguishable".
+        "linear" (LoRA at the same r), "tanh", "cosine", "sine", "relu"; "frozen" (the circuit
+        stays as drawn); with several photons also "one-photon" and "distinguishable".
 
     Raises
     ------

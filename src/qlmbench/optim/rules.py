@@ -24,7 +24,9 @@ from qlmbench.errors import nearest
 Base = Literal["as-published", "corrected"]
 Coverage = Literal["first", "all"]
 Normalise = Literal["tensor", "block"]
-Source = Literal["measured", "pseudo-random", "gaussian", "mean-at-zero", "langevin", "nothing"]
+Source = Literal[
+    "measured", "pseudo-random", "gaussian", "mean-at-zero", "langevin", "gradient", "nothing"
+]
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class Rule:
     ----------
     source : str
         Measured circuits; the same distribution drawn from a pseudo-random generator; Gaussian
-        numbers of the same mean and covariance; the mean at a zero gradient; Langevin dynamics; or
-        nothing.
+        numbers of the same mean and covariance; the mean at a zero gradient; Langevin dynamics; the
+        gradient itself; or nothing.
     base : str or None
         The only base that the rule has; either one if None.
     circuit : str or None
@@ -100,6 +102,7 @@ RULES: dict[str, Rule] = {
     "no-cnot": Rule("measured", circuit="no-cnot"),
     "sgld": Rule("langevin", gradient_step=True),
     "noisy-adamw": Rule("langevin", shared=True),
+    "scaled-gradient": Rule("gradient", base="corrected"),
 }
 """All update rules by name.
 
@@ -113,6 +116,8 @@ RULES: dict[str, Rule] = {
 - ``no-cnot``: the circuit without its entangling gates.
 - ``sgld``: a gradient step and Gaussian noise (Welling and Teh 2011).
 - ``noisy-adamw``: Gaussian noise beside the inner optimiser, which keeps the chosen weights.
+- ``scaled-gradient``: the gradient itself, without noise, scaled to the root mean square of the
+  circuit's update: a classical step of equal size.
 """
 
 

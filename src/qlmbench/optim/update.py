@@ -15,6 +15,7 @@ from qlmbench.optim.factors import (
     ZERO,
     average_factors,
     expected_factors,
+    factor_covariance,
     factor_table,
     gaussian_factors,
 )
@@ -167,6 +168,8 @@ class BlockUpdate:
     def _factors(self, fractions: Tensor, rng: np.random.Generator) -> Tensor:
         """Mean factors over the shots, or noise that imitates them."""
         fractions = fractions * (self.angle_scale / math.pi)
+        if self.rule.source == "gradient":
+            return self.mean_at_zero + self._of_equal_size(fractions)
         if self.rule.source == "gaussian":
             exact = outcome_probabilities(self.circuit, fractions)
             normals = torch.from_numpy(rng.standard_normal(tuple(exact.shape)))
@@ -176,6 +179,17 @@ class BlockUpdate:
         if self.rule.source == "measured":
             self.circuits[label] = self.circuits.get(label, 0) + len(fractions)
         return average_factors(counts, self._table, self.shots)
+
+    def _of_equal_size(self, fractions: Tensor) -> Tensor:
+        """Scale the gradient to the root mean square that the circuit's update is expected to have.
+
+        The shots' variance counts: it is part of the size of a measured update.
+        """
+        exact = outcome_probabilities(self.circuit, fractions)
+        mean = expected_factors(exact, self._table) - self.mean_at_zero
+        variance = factor_covariance(exact, self._table, self.shots).diagonal(dim1=-2, dim2=-1)
+        size = (mean.square() + variance).mean() / fractions.square().mean()
+        return fractions * size.sqrt()
 
     def _langevin(self, gradients: Tensor, rate: float, rng: np.random.Generator) -> Tensor:
         if self.temperature is None:

@@ -63,11 +63,13 @@ def controls_table(results: Results) -> Table:
     metric = main_metric(results)
     subject = paper_arm(results, metric)
     controls = [] if w.is_time(metric) else _controls(results)
-    rows = [_control_row(results, arm, subject, metric) for arm in controls]
+    rows = [_control_row(results, arm, _subject(results, arm, subject), metric) for arm in controls]
     over = "paper's arm over it" if w.higher_is_better(metric) else "paper's arm minus it"
+    name = subject.title if subject else "none"
+    own = {str(row["of"]) for row in rows} - {name, ""}
     shown = [
         {
-            "control": row["label"],
+            "control": w.joined(str(row["label"]), f"(of {row['of']})" if row["of"] in own else ""),
             "explanation that it tests": row["tests"],
             w.column_title(metric): w.value(metric, float(row["mean"])),
             over: w.joined(
@@ -78,9 +80,9 @@ def controls_table(results: Results) -> Table:
         }
         for row in rows
     ]
-    name = subject.title if subject else "none"
     caption = (
-        f"The paper's arm here is {name.rstrip('.')}. {_lead(metric)} is the mean "
+        f"The paper's arm here is {name.rstrip('.')}{', or the one in brackets' if own else ''}. "
+        f"{_lead(metric)} is the mean "
         "paired difference with its 95 % interval, not corrected for the number of controls. An "
         f"explanation stands where a control is better{_or_equal(results, metric)}."
     )
@@ -111,6 +113,12 @@ def _controls(results: Results) -> list[Arm]:
     return [arm for arm in results.arms if arm.kind is ArmKind.CONTROL]
 
 
+def _subject(results: Results, control: Arm, otherwise: Arm | None) -> Arm | None:
+    """Return the arm that a control is set against: its own, where that has records here."""
+    here = {arm.name for arm in results.arms}
+    return results.study.arm(control.of) if control.of in here else otherwise
+
+
 def _control_row(
     results: Results, arm: Arm, subject: Arm | None, metric: str
 ) -> dict[str, str | float]:
@@ -120,6 +128,7 @@ def _control_row(
         "label": arm.title,
         "tests": arm.tests or w.NOTHING,
         "mean": mean,
+        "of": subject.title if subject else "",
         "difference": math.nan,
         "low": math.nan,
         "high": math.nan,

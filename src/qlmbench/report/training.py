@@ -46,10 +46,11 @@ def comparison_plot(results: Results) -> Plot | None:
     Returns
     -------
     Plot or None
-        None where the setting compares none, or none of them has curves.
+        None where the setting compares none, or none of them has curves of two epochs or more.
     """
     arms = compared(results, set(results.curves["arm"]))[: plots.MOST_ARMS]
-    if not arms:
+    own = results.curves[results.curves["arm"].isin([arm.name for arm in arms])]
+    if own["epoch"].nunique() < 2:
         return None
     names = [arm.name for arm in arms]
     summary = summary_of(results.curves[results.curves["arm"].isin(names)])

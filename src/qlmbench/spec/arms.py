@@ -46,6 +46,8 @@ class Arm(Spec):
     """Arms of one group are drawn together (for example every number of photons)."""
     tests: str = ""
     """For a control: the explanation that it tests, in one line."""
+    of: str = ""
+    """For a control: the arm that it is set against; default the paper's arm of the setting."""
 
     @property
     def title(self) -> str:

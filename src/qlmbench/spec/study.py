@@ -62,6 +62,7 @@ class Study(Spec):
             *((c.versus, f"claim {c.id!r}: arm") for c in self.claims),
             (self.reference, "reference"),
             *((q.arm, f"quoted {q.method!r}: arm") for q in self.quoted),
+            *((arm.of, f"arm {arm.name!r}: of") for arm in self.arms),
         ]
         for name, where in named:
             if name:

@@ -88,6 +88,8 @@ def write_names(
     beside_panel : bool
         Keep them between the lower and the upper end of the axes, for others stand above or below.
     """
+    if not names:
+        return
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height / axes.get_figure().dpi
     lines = max(name.count("\n") + 1 for _, name, _ in names)
