@@ -123,6 +123,7 @@ setting = "other"
         ("test_acuracy", "", "did you mean 'test_accuracy'?"),
         ("test_perplexity", "", "unknown metric 'test_perplexity'"),
         ("test_accuracy", 'task = "language-model"', "of a language-model"),
+        ("validation_exact_match", 'task = "captioning"', "unknown metric"),
         ("seconds_per_epoch", "", "alone = true"),
     ],
 )
@@ -139,6 +140,8 @@ def test_a_claim_names_a_metric_that_its_setting_measures(
     [
         ("test_log_loss", ""),
         ("test_perplexity", 'task = "language-model"'),
+        ("test_exact_match", 'task = "captioning"'),
+        ("train_cross_entropy", 'task = "captioning"'),
         ("seconds_per_epoch", "alone = true"),
     ],
 )
@@ -170,8 +173,9 @@ def test_a_setting_that_trains_alone_searches_nothing(tmp_path: Path) -> None:
         load_study(write(tmp_path, text))
 
 
-def test_language_models_are_chosen_by_loss_unless_said_otherwise(tmp_path: Path) -> None:
-    text = MINIMAL + CLAIM.format(metric="test_perplexity", setting='task = "language-model"')
+@pytest.mark.parametrize("task", ["language-model", "captioning"])
+def test_what_has_words_is_chosen_by_loss_unless_said_otherwise(task: str, tmp_path: Path) -> None:
+    text = MINIMAL + CLAIM.format(metric="test_perplexity", setting=f'task = "{task}"')
     study = load_study(write(tmp_path, text))
     assert study.protocol("default", "other").choose_by == "loss"
 

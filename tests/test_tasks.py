@@ -25,6 +25,14 @@ class Constant:
         return np.ones(len(X), dtype=int)
 
 
+class Captioner:
+    """Says what it was asked for; every caption has half a nat a word."""
+
+    def caption_scores(self, X: np.ndarray, written: bool) -> tuple[dict[str, float], np.ndarray]:
+        words = {"token_accuracy": 0.25, "cross_entropy": 0.5, "perplexity": math.exp(0.5)}
+        return words | ({"exact_match": 1.0} if written else {}), np.full(len(X), -0.5)
+
+
 TOKENS = np.array([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]])
 
 
@@ -35,6 +43,19 @@ def test_perplexity_counts_tokens_and_no_padding() -> None:
     assert math.isclose(scored.metrics["test_token_accuracy"], 2 / 3)
     assert scored.loss == scored.metrics["test_cross_entropy"]
     assert np.allclose(unpack_numbers(scored.predictions), math.log(0.5), rtol=1e-3)
+
+
+def test_captions_are_written_for_test_rows_alone() -> None:
+    train, test = (
+        score("captioning", role, Captioner(), (TOKENS, np.zeros(2, int)), 5)
+        for role in ("train", "test")
+    )
+    assert set(test.metrics) - {"test_exact_match"} == {
+        name.replace("train", "test") for name in train.metrics
+    }
+    assert "test_exact_match" in test.metrics
+    assert (train.loss, train.accuracy) == (0.5, 0.25)
+    assert np.allclose(unpack_numbers(test.predictions), -0.5)
 
 
 def test_a_classifier_without_probabilities_has_accuracy_and_no_loss() -> None:

@@ -404,6 +404,54 @@ def train(
 
 
 @main.command()
+@click.option(
+    "--image_path",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Any image file.",
+)
+@click.option("--prompt", default="Describe the image: ", show_default=True)
+@click.option(
+    "--n_qubits",
+    type=click.IntRange(1, 12),
+    default=4,
+    show_default=True,
+    help="Width of the circuit that the image goes through.",
+)
+@click.option(
+    "--image_encoder",
+    metavar="NAME",
+    default="efficientnet-lite0-quarters",
+    show_default=True,
+    help="What makes features of the image.",
+)
+@click.option(
+    "--train",
+    "n_scenes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Train on N rendered scenes first, and keep the weights.",
+)
+def caption(
+    image_path: Path, prompt: str, n_qubits: int, image_encoder: str, n_scenes: int | None
+) -> None:
+    """Say what an image shows, by way of a circuit.
+
+    The words are those of rendered scenes of coloured shapes, which is what was trained on. Weights
+    stay in the cache, a file for each prompt, encoder and number of qubits.
+    """
+    from qlmbench.data.images.pictures import load_image
+    from qlmbench.vision.trained_captions import TrainedCaptions
+
+    captions = TrainedCaptions(n_qubits, prompt, image_encoder)
+    load_image(image_path)  # a wrong path is told before minutes of training
+    if n_scenes is not None:
+        captions.train(n_scenes)
+        click.echo(f"wrote {captions.path}", err=True)
+    click.echo(captions.describe(image_path))
+
+
+@main.command()
 def doctor() -> None:
     """Check this installation: packages, cache, data and weights, the package registry."""
     from qlmbench.doctor import examine

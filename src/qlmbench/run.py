@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from qlmbench.data.cache import Progress
     from qlmbench.data.datasets import Dataset
     from qlmbench.data.splits import Rows
     from qlmbench.data.tokens import TokenEncoder, Vocabulary
@@ -246,7 +247,7 @@ def prepare(plan: Plan, repetitions: Sequence[int], say: Say, jobs: int = 1) -> 
         return _tuned(plan, tuning, dataset, drawn, say, jobs)
     tokens = token_encoder(plan.encoder)
     if tokens is not None:
-        return {r: _tokenised(tokens, dataset, r, rows) for r, rows in drawn.items()}
+        return {r: _tokenised(tokens, dataset, r, rows, progress) for r, rows in drawn.items()}
     texts = sorted({text for rows in drawn.values() for text in _texts(dataset, rows)})
     features = encode(plan.encoder, texts, progress=progress, jobs=os.cpu_count() or 1)
     index = {text: i for i, text in enumerate(texts)}
@@ -290,7 +291,7 @@ def _tuned_repetition(
 
 
 def _tokenised(
-    encoder: TokenEncoder, dataset: Dataset, repetition: int, rows: Rows
+    encoder: TokenEncoder, dataset: Dataset, repetition: int, rows: Rows, progress: Progress
 ) -> RepetitionData:
     """Make the vocabulary of the training texts, and turn all texts into ids with it."""
     from qlmbench.data.splits import select
@@ -298,7 +299,7 @@ def _tokenised(
     vocabulary = encoder.fit(select(dataset, rows.train)[0])
     texts = sorted(set(_texts(dataset, rows)))
     index = {text: i for i, text in enumerate(texts)}
-    ids = vocabulary.encode(texts)
+    ids = vocabulary.encode(texts, progress)
     return _repetition(repetition, dataset, rows, index, ids, vocabulary)
 
 

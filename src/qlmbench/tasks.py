@@ -53,9 +53,12 @@ def score(task: Task | None, role: str, model: Any, rows: Rows, n_classes: int) 
         train, validation or test.
     model : estimator
         A classifier; or a language model, with ``log_likelihoods(X)``, shape (n, T), and
-        ``predict(X)``, the most likely token at each place.
+        ``predict(X)``, the most likely token at each place; or a captioner, with
+        ``caption_scores(X, written)``: metrics by name without a role, and the log-likelihood of
+        each caption in nats a word, shape (n,). Where nothing is to be written, the metrics are
+        those of words given the right words before them.
     rows : tuple of ndarray
-        Features or token ids, and class indices.
+        Features or token ids, and class indices; of captions features, then ids.
     n_classes : int
         Number of classes of the dataset.
     """
@@ -90,7 +93,18 @@ def _language_model(role: str, model: Any, rows: Rows, n_classes: int) -> Score:
     )
 
 
+def _captioning(role: str, model: Any, rows: Rows, n_classes: int) -> Score:
+    metrics, per_row = model.caption_scores(rows[0], written=role == "test")
+    return Score(
+        {f"{role}_{name}": float(value) for name, value in metrics.items()},
+        float(metrics["token_accuracy"]),
+        float(metrics["cross_entropy"]),
+        pack_numbers(per_row.tolist()),
+    )
+
+
 _SCORES: dict[Task, Callable[[str, Any, Rows, int], Score]] = {
     "classification": _classification,
     "language-model": _language_model,
+    "captioning": _captioning,
 }

@@ -44,6 +44,7 @@ def test_identities_are_the_same_as_ever() -> None:
 
 GOLDEN = {
     "rotten-tomatoes": "89f04f5983882767",
+    "scenes": "01856e82a71acc29",
     "sst2-glue": "e00fb9ae217a3247",
     "token-sentiment": "db1de4c516f06eb6",
     "teacher-full-rank": "535f5808bd457637",

@@ -60,6 +60,19 @@ def test_a_vocabulary_without_room_for_a_word_is_refused() -> None:
         token_encoder("words-2x6")
 
 
+def test_scenes_have_rows_with_and_without_their_captions() -> None:
+    text = "1 large blue square top-left #3"
+    rows = {}
+    for name in ("scenes-pixels-8x14", "scenes-pixels-8"):
+        encoder = token_encoder(name)
+        assert encoder is not None
+        rows[name] = encoder.fit([text]).encode([text])
+        assert str(rows[name].shape[1]) == encoder_identity(name)["width"]
+    long, short = rows.values()
+    assert (long[:, :-14] == short).all()
+    assert (long[0, -14:] > 0).sum() == 7
+
+
 @pytest.mark.parametrize("name", ["words-500", "words-0x3", "words-5x0", "token-ids-", "hashing"])
 def test_other_names_are_no_token_encoders(name: str) -> None:
     assert token_encoder(name) is None

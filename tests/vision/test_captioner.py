@@ -6,10 +6,10 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
+from qlmbench.data.images.vocabulary import END
 from qlmbench.models.parameters import count_parameters
 from qlmbench.vision.captioner import Captioner
 from qlmbench.vision.decoder import SmallDecoder, StackedDecoder
-from qlmbench.vision.vocabulary import END
 
 # Ids of "words": an image of two features is told in two words and an end.
 WORDS = 3

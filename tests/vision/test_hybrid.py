@@ -9,6 +9,7 @@ import transformers as hf
 from PIL import Image
 from torch import nn
 
+from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.errors import UserError
 from qlmbench.vision import loading
 from qlmbench.vision.decoder import SmallDecoder
@@ -17,7 +18,6 @@ from qlmbench.vision.loading import LoRA, add_lora, generate_caption, load_model
 from qlmbench.vision.projection import QuantumProjection
 from qlmbench.vision.projectors import ClassicalProjection
 from qlmbench.vision.tokenizers import WordTokenizer
-from qlmbench.vision.vocabulary import CaptionVocabulary
 
 VOCABULARY = CaptionVocabulary(("describe", "a", "red", "blue", "small", "large", "circle"))
 TOKENS = WordTokenizer(VOCABULARY)

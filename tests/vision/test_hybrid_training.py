@@ -6,12 +6,12 @@ import math
 import pytest
 import torch
 
+from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.vision.decoder import SmallDecoder
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 from qlmbench.vision.hybrid_training import CaptionTraining, mean_loss, train_captions
 from qlmbench.vision.projection import QuantumProjection
 from qlmbench.vision.tokenizers import WordTokenizer
-from qlmbench.vision.vocabulary import CaptionVocabulary
 
 VOCABULARY = CaptionVocabulary(("a", "red", "blue", "circle", "square"))
 CAPTIONS = ["a red circle", "a blue circle", "a red square", "a blue square"] * 4

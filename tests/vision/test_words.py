@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qlmbench.data.images.scenes import ATTRIBUTES, LONGEST_CAPTION, sample_scenes
+from qlmbench.data.images.vocabulary import END, PADDING, UNKNOWN, CaptionVocabulary
 from qlmbench.errors import UserError
 from qlmbench.vision.metrics import attribute_metrics, caption_metrics
 from qlmbench.vision.retrieval import distractors, share_of_choice
-from qlmbench.vision.scenes import ATTRIBUTES, LONGEST_CAPTION, sample_scenes
-from qlmbench.vision.vocabulary import END, PADDING, UNKNOWN, CaptionVocabulary
 
 SCENES = CaptionVocabulary.of_scenes()
 CAPTIONS = [scene.caption for scene in sample_scenes(30, 0, "train")]

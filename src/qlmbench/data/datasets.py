@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from qlmbench.data.cache import Progress, identity_digest, sha256_of_file
 from qlmbench.data.folders import part_files, read_folder
+from qlmbench.data.images import scenes
 from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage, fetch
 from qlmbench.data.teacher_student import CLASSES, ROWS_SHA256, TEACHERS, teacher_rows
 from qlmbench.data.teacher_student import best_possible as best_at_teacher
@@ -279,6 +280,10 @@ def _teacher(teacher: str, files: Mapping[str, Path]) -> Parts:
     return {"train": teacher_rows(teacher)}
 
 
+def _scenes(files: Mapping[str, Path]) -> Parts:
+    return scenes.scene_parts()
+
+
 def _sst2_glue(files: Mapping[str, Path]) -> Parts:
     """GLUE's training phrases and validation sentences; its test labels are secret (all -1)."""
     try:
@@ -361,6 +366,7 @@ _REGISTERED = {
     "vader-movies": _Registered(_vader_sign, _TWO, _VADER_RATINGS),
     "vader-movies-5": _Registered(_vader_five, _FIVE, _VADER_RATINGS),
     "vader-domains": _Registered(_vader_domains, tuple(_VADER), _VADER_RATINGS),
+    "scenes": _Registered(_scenes, scenes.SHAPES, rows_sha256=scenes.ROWS_SHA256),
     "sst2-glue": _Registered(_sst2_glue, _TWO, _SST2_GLUE),
     "token-sentiment": _Registered(_token_sentiment, _TWO, best=best_at_token_sentiment),
     "toy": _Registered(_toy, _TWO),

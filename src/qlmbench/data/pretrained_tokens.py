@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qlmbench.data.cache import Progress
 from qlmbench.data.gguf_model import TOKENIZER
 from qlmbench.data.pretrained import pretrained_folder, tokenizer_sha256
 from qlmbench.errors import UserError
@@ -75,7 +76,7 @@ class PretrainedTokens:
         """Return itself: a pretrained tokenizer learns nothing of the training texts."""
         return self
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.int32]:
         """Return token ids, shape (n, T), padded with 0.
 
         Raises

@@ -2,9 +2,10 @@
 
 ``words-<V>x<T>``: the words of the training texts, the V - 2 most frequent of them, at most T of a
 text. ``token-ids-<T>``: texts that are ids already, such as "3 17 12". ``tokens-<encoder>x<T>``:
-the tokens of a pretrained model, fitted on nothing; see `qlmbench.data.pretrained_tokens`. Id 0 is
-padding and stands only at the end of a row; with words, id 1 is every word that is not in the
-vocabulary.
+the tokens of a pretrained model, fitted on nothing; see `qlmbench.data.pretrained_tokens`.
+``scenes-<image encoder>x<T>``: features of an image, then the ids of its caption; see
+`qlmbench.data.images.scene_rows`. Id 0 is padding and stands only at the end of a row; with words,
+id 1 is every word that is not in the vocabulary.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from qlmbench.data.cache import Progress
 from qlmbench.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FORMS = ("words-<V>x<T>", "token-ids-<T>", "tokens-<encoder>x<T>")
+FORMS = (
+    "words-<V>x<T>",
+    "token-ids-<T>",
+    "tokens-<encoder>x<T>",
+    "scenes-<image encoder>x<T>",
+    "scenes-<image encoder>",
+)
 
 PADDING, UNKNOWN, START = "<pad>", "<unk>", "<start>"
 _NAME = re.compile(
@@ -37,8 +45,13 @@ _VERSION = "1"
 class Vocabulary(Protocol):
     """What turns texts into ids, and ids back into what people read."""
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
-        """Return token ids, shape (n, T), padded with 0."""
+    def encode(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> NDArray[np.int32 | np.float32]:
+        """Return token ids, shape (n, T), padded with 0; features of images stand before them.
+
+        Told of its progress is whoever waits for what takes minutes; ids take none.
+        """
 
     def word(self, token: int) -> str:
         """Return what a token stands for, for people."""
@@ -109,7 +122,7 @@ class WordVocabulary:
     words: tuple[str, ...]
     length: int
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.int32]:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.int32]:
         """Return token ids, shape (n, T), padded with 0.
 
         Raises
@@ -147,6 +160,10 @@ def token_encoder(name: str) -> TokenEncoder | None:
         If the vocabulary or a row would have no room for a word, or there is no pretrained model of
         this name.
     """
+    if name.startswith("scenes-"):
+        from qlmbench.data.images.scene_rows import scene_rows
+
+        return scene_rows(name)
     match = _NAME.fullmatch(name)
     if match is None:
         return None

@@ -12,7 +12,10 @@ from qlmbench.report.render import Table
 from qlmbench.report.runs import encoder_use
 from qlmbench.spec import Protocol, Value
 
-TASKS = {"language-model": "language model: each token from those before it"}
+TASKS = {
+    "language-model": "language model: each token from those before it",
+    "captioning": "captioning: each word of a caption from the image and the words before it",
+}
 ALONE = "nothing: each repetition is trained by itself, so that its seconds are its own"
 
 
@@ -67,13 +70,13 @@ def _search(protocol: Protocol) -> str:
 
 def chooses_by_loss(protocol: Protocol) -> bool:
     """Whether validation loss decides among configurations, and not accuracy."""
-    return protocol.choose_by == "loss" or protocol.task == "language-model"
+    return protocol.choose_by == "loss" or protocol.task != "classification"
 
 
 def _choice(protocol: Protocol) -> str:
     if not chooses_by_loss(protocol) or not protocol.tune:
         return ""
-    accuracy = "token accuracy" if protocol.task == "language-model" else "accuracy"
+    accuracy = "accuracy" if protocol.task == "classification" else "token accuracy"
     return f"the lowest validation loss; of equal ones, the higher validation {accuracy}"
 
 

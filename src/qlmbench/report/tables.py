@@ -16,7 +16,11 @@ from qlmbench.spec import Arm, ArmKind, Task
 from qlmbench.stats import MeanEstimate, mean_interval
 
 DEFAULT_METRIC = "test_accuracy"
-_DEFAULT: dict[Task, str] = {"classification": DEFAULT_METRIC, "language-model": "test_perplexity"}
+_DEFAULT: dict[Task, str] = {
+    "classification": DEFAULT_METRIC,
+    "language-model": "test_perplexity",
+    "captioning": "test_cross_entropy",
+}
 MACRO_F1 = "test_macro_f1"
 
 
@@ -24,7 +28,8 @@ def main_metric(results: Results) -> str:
     """Return the metric of a setting's tables and figures.
 
     It is the one that the setting declares; else that of the headline claim, or of another one,
-    where it was recorded; else the test accuracy, or a language model's perplexity.
+    where it was recorded; else the test accuracy, a language model's perplexity, or
+    a captioner's cross-entropy.
     """
     if results.protocol.metric:
         return results.protocol.metric

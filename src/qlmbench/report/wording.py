@@ -6,10 +6,12 @@ import math
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
-_SHARES = ("accuracy", "f1", "auc", "share", "rate", "exact_match", "recall", "precision")
-_NATS = ("loss", "cross_entropy")
+_WRITTEN = ("exact_match", "exact_match_seen", "exact_match_held_out", "grammatical", "groups")
+_SHARES = ("accuracy", "f1", "auc", "share", "rate", "recall", "precision", "retrieval", *_WRITTEN)
+_LOSSES = ("loss", "cross_entropy")
+_NATS = (*_LOSSES, "cross_entropy_other_image", "image_gain")
 _TIMES = ("seconds", "seconds_per_epoch")
-_LOWER_IS_BETTER = (*_NATS, *_TIMES, "perplexity", "error")
+_LOWER_IS_BETTER = (*_LOSSES, *_TIMES, "perplexity", "error")
 _ROLES = ("train_", "validation_", "test_")
 
 

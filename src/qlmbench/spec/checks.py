@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from qlmbench.errors import nearest
 from qlmbench.spec.arms import Arm
-from qlmbench.spec.metrics import SECONDS_PER_EPOCH, metrics_of
+from qlmbench.spec.metrics import SECONDS_PER_EPOCH, TASKS, metrics_of
 from qlmbench.spec.setting import Protocol, Setting
 
 
@@ -51,7 +51,7 @@ def must_measure(
 
 def must_be_diagnostics(diagnostics: dict[str, str]) -> None:
     """Refuse what is scored for every arm and has its tables already, and a name without words."""
-    scored = {*metrics_of("classification"), *metrics_of("language-model")}
+    scored = {metric for task in TASKS for metric in metrics_of(task)}
     for name, meaning in diagnostics.items():
         if name in scored:
             raise ValueError(f"diagnostics: {name!r} is a score and stands in other tables")

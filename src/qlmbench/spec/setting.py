@@ -67,7 +67,7 @@ class Setting(Spec):
     """What is predicted."""
     choose_by: Literal["accuracy", "loss"] | None = None
     """What on validation decides among the configurations of a tuned arm; ties go to the other.
-    Default accuracy, and loss for language models."""
+    Default accuracy, and loss for language models and captions."""
     metric: str = ""
     """Metric of its tables and figures; default that of the study's first claim."""
     alone: bool = False
@@ -189,4 +189,4 @@ def write_out(profile_name: str, profile: Profile, name: str, setting: Setting) 
 
 
 def _usual_choice(task: Task) -> Literal["accuracy", "loss"]:
-    return "loss" if task == "language-model" else "accuracy"
+    return "accuracy" if task == "classification" else "loss"

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from qlmbench.data.images.vocabulary import PADDING
 from qlmbench.metrics import IntArray
 from qlmbench.vision.decoder import StackedDecoder
 from qlmbench.vision.projectors import StackedProjector
-from qlmbench.vision.vocabulary import PADDING
 
 
 class CaptionNetwork(nn.Module):

@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_array, check_is_fitted
 from torch import Tensor, nn
 
+from qlmbench.data.images.vocabulary import END, PADDING
 from qlmbench.metrics import FloatArray, IntArray
 from qlmbench.models.measurement import Measurement, check_noise, check_shots
 from qlmbench.models.photonic import SHOTS_ON_HARDWARE
@@ -26,7 +27,6 @@ from qlmbench.vision.caption_network import CaptionNetwork, check_captions
 from qlmbench.vision.decoder import StackedDecoder
 from qlmbench.vision.projectors import CIRCUITS, Projector, StackedProjector, check_projector
 from qlmbench.vision.retrieval import distractors, share_of_choice
-from qlmbench.vision.vocabulary import END, PADDING
 
 ImageShown = Literal["own", "another", "none"]
 
@@ -273,6 +273,19 @@ class Captioner(StackedModel):
         network = self.build([fresh], self.n_features_in_, self.n_outputs, torch.float64)
         assert isinstance(network, CaptionNetwork)
         return count_captioner(network, self.n_features_in_ - self.n_image_features)
+
+    @property
+    def inert(self) -> dict[str, int]:
+        """Number of parameters without effect that a captioner has by design, by name.
+
+        The decoder's table has a row for padding, and a softmax over keys does not see what is
+        added to all of them.
+        """
+        found = {"decoder.words.values": self.embedding_dim}
+        if self.attention == "classical":
+            for block in range(self.n_blocks):
+                found[f"decoder.blocks.{block}.attention.key.bias"] = self.embedding_dim
+        return found
 
     def hardware_cost(self, n_train: int) -> Cost | None:
         """Circuit evaluations that this training would take on a processor; None without circuits.

@@ -34,7 +34,7 @@ class HybridVisionLanguageModel(nn.Module):
     tokenizer : Tokenizer
         Of the language model.
     image_encoder : str
-        Name of the image encoder that features come from; see `qlmbench.vision.image_encoders`.
+        Name of the image encoder that features come from; see `qlmbench.data.images.encoders`.
 
     Raises
     ------

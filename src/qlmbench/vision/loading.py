@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from qlmbench.data.images.encoders import image_encoder_identity
+from qlmbench.data.images.features import image_features
+from qlmbench.data.images.pictures import load_image
+from qlmbench.data.images.scenes import LONGEST_CAPTION
+from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.data.pretrained import pretrained_folder
 from qlmbench.data.sources import HubFiles, fetch
 from qlmbench.errors import UserError
 from qlmbench.seeding import seed_for
 from qlmbench.vision.decoder import SmallDecoder
-from qlmbench.vision.features import image_features
 from qlmbench.vision.hybrid import HybridVisionLanguageModel, hidden_size_of
-from qlmbench.vision.image_encoders import image_encoder_identity
-from qlmbench.vision.images import load_image
 from qlmbench.vision.projection import QuantumProjection
 from qlmbench.vision.projectors import CIRCUITS, ClassicalProjection, Projector
-from qlmbench.vision.scenes import LONGEST_CAPTION
 from qlmbench.vision.tokenizers import PretrainedTokenizer, Tokenizer, WordTokenizer
-from qlmbench.vision.vocabulary import CaptionVocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +91,7 @@ def load_models(
     n_qubits, n_layers : int
         Of the circuit; the first is also the width of classical projections with a narrow middle.
     image_encoder : str
-        See `qlmbench.vision.image_encoders`; it is loaded when an image is first shown.
+        See `qlmbench.data.images.encoders`; it is loaded when an image is first shown.
     lora : LoRA, optional
         Adapters of a pretrained model, whose own weights are frozen. Without, all of it trains.
     prompt : str

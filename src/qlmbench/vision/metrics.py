@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from qlmbench.data.images.scenes import ATTRIBUTES, parse_caption
 from qlmbench.errors import UserError
-from qlmbench.vision.scenes import ATTRIBUTES, parse_caption
 
 
 def caption_metrics(found: Sequence[str], right: Sequence[str]) -> dict[str, float]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qlmbench.data.images.scenes import HELD_OUT, parse_caption
+from qlmbench.data.images.vocabulary import PADDING, CaptionVocabulary
 from qlmbench.metrics import FloatArray, IntArray
 from qlmbench.vision.captioner import Captioner
 from qlmbench.vision.metrics import attribute_metrics, caption_metrics
-from qlmbench.vision.scenes import HELD_OUT, parse_caption
-from qlmbench.vision.vocabulary import PADDING, CaptionVocabulary
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SceneScores:
 def score_scenes(
     model: Captioner, X: FloatArray, *, n_candidates: int = 10, random_state: int = 0
 ) -> SceneScores:
-    """Score a trained captioner on rows of scenes.
+    """Score a trained captioner on rows of scenes, by words and by what it writes.
 
     Parameters
     ----------
@@ -52,10 +52,10 @@ def score_scenes(
     -------
     SceneScores
         The metrics are those of `caption_metrics` and `attribute_metrics` (an attribute as
-        ``<attribute>_accuracy``); ``token_accuracy``, ``cross_entropy`` in nats a word and
-        ``perplexity``, all given the right words before; ``cross_entropy_other_image``, where every
-        caption is shown with the image of the next row: no larger, if the captions do not depend on
-        the image; ``retrieval``, see `Captioner.retrieval`. Where there are rows with pairs of
+        ``<attribute>_accuracy``), and those of `score_words`; ``cross_entropy_other_image``, where
+        every caption is shown with the image of the next row, and ``image_gain``, by how much that
+        is larger: 0, if the captions do not depend on the image; ``retrieval``, see
+        `Captioner.retrieval`. Where there are rows with pairs of
         colour and shape that training held out, and rows without, ``exact_match_held_out`` and
         ``exact_match_seen`` too.
 
@@ -64,42 +64,68 @@ def score_scenes(
     ValueError
         If the rows are not of scenes.
     """
-    ids = np.asarray(X)[:, model.n_image_features :].astype(np.int64)
     words = CaptionVocabulary.of_scenes()
     if model.vocab_size != len(words):
         raise ValueError(
             f"got a captioner of {model.vocab_size} ids; expected the {len(words)} of scenes"
         )
+    ids = _ids(model, X)
     right = [words.decode(row) for row in ids]
     found = [words.decode(row) for row in model.generate(X)]
     attributes = attribute_metrics(found, right)
-    likely = model.log_likelihoods(X)
+    of_words, per_row = score_words(model, X)
     metrics = {
         **caption_metrics(found, right),
         **{_attribute(name): value for name, value in attributes.items()},
-        **_of_words(model, X, ids, likely),
+        **of_words,
+        **_with_another_image(model, X, of_words["cross_entropy"]),
         "retrieval": float(model.retrieval(X, n_candidates, random_state).mean()),
         **_by_pairs(found, right),
     }
-    return SceneScores(metrics, found, likely.sum(1) / (ids != PADDING).sum(1))
+    return SceneScores(metrics, found, per_row)
+
+
+def score_words(model: Captioner, X: FloatArray) -> tuple[dict[str, float], FloatArray]:
+    """Score each word given the image and the right words before it; nothing is written.
+
+    Parameters
+    ----------
+    model : Captioner
+        Trained.
+    X : ndarray of shape (n, F + T)
+        Features and ids.
+
+    Returns
+    -------
+    metrics : dict of str to float
+        ``token_accuracy``, ``cross_entropy`` in nats a word and ``perplexity``.
+    log_likelihoods : ndarray of float64, shape (n,)
+        Of the right captions, in nats a word.
+    """
+    ids = _ids(model, X)
+    real, likely = ids != PADDING, model.log_likelihoods(X)
+    cross_entropy = -float(likely[real].mean())
+    metrics = {
+        "token_accuracy": float((model.predict(X)[real] == ids[real]).mean()),
+        "cross_entropy": cross_entropy,
+        "perplexity": float(np.exp(cross_entropy)),
+    }
+    return metrics, likely.sum(1) / real.sum(1)
+
+
+def _ids(model: Captioner, X: FloatArray) -> IntArray:
+    return np.asarray(X)[:, model.n_image_features :].astype(np.int64)
 
 
 def _attribute(name: str) -> str:
     return name if name in ("grammatical", "groups") else f"{name}_accuracy"
 
 
-def _of_words(
-    model: Captioner, X: FloatArray, ids: IntArray, likely: FloatArray
-) -> dict[str, float]:
-    real = ids != PADDING
+def _with_another_image(model: Captioner, X: FloatArray, own: float) -> dict[str, float]:
+    """Score the right captions with the images of others."""
     other = model.under(image="another").log_likelihoods(X)
-    cross_entropy = -float(likely[real].mean())
-    return {
-        "token_accuracy": float((model.predict(X)[real] == ids[real]).mean()),
-        "cross_entropy": cross_entropy,
-        "perplexity": float(np.exp(cross_entropy)),
-        "cross_entropy_other_image": -float(other[real].mean()),
-    }
+    cross_entropy = -float(other[_ids(model, X) != PADDING].mean())
+    return {"cross_entropy_other_image": cross_entropy, "image_gain": cross_entropy - own}
 
 
 def _by_pairs(found: list[str], right: list[str]) -> dict[str, float]:

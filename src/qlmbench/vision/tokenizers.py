@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from qlmbench.vision.vocabulary import END, CaptionVocabulary
+from qlmbench.data.images.vocabulary import END, CaptionVocabulary
 
 
 class Tokenizer(Protocol):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from qlmbench.data.images import features
+from qlmbench.data.images.drawing import render
+from qlmbench.data.images.encoders import clip_encoder, clip_input, quarters
+from qlmbench.data.images.features import image_features, scene_features
+from qlmbench.data.images.scenes import sample_scenes
 from qlmbench.errors import UserError
-from qlmbench.vision import features
-from qlmbench.vision.drawing import render
-from qlmbench.vision.features import image_features, scene_features
-from qlmbench.vision.image_encoders import clip_encoder, clip_input, quarters
-from qlmbench.vision.scenes import sample_scenes
 
 NAME = "efficientnet-lite0"
 
@@ -115,3 +115,12 @@ def test_clip_s_input_is_what_its_processor_gives():
     processor = CLIPImageProcessor()
     expected = processor(images=pixels, return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(clip_input(pixels[None]), expected, rtol=0, atol=1e-5)
+
+
+def test_mean_colours_are_those_of_their_squares():
+    pixels = np.zeros((1, 224, 224, 3), np.uint8)
+    pixels[0, :28, 28:56, 1] = 255
+    found = image_features("pixels-8", list(pixels))
+    assert found.shape == (1, 192)
+    assert np.flatnonzero(found[0]).tolist() == [3 + 1]
+    assert found[0, 4] == 1

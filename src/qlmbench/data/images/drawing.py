@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from qlmbench.data.images.scenes import Group, Scene
 from qlmbench.seeding import seed_for
-from qlmbench.vision.scenes import Group, Scene
 
 SIDE = 224
 """Pixels of an image's side."""

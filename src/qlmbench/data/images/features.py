@@ -9,14 +9,14 @@ import numpy as np
 
 from qlmbench.data.cache import Progress, cache_folder, identity_digest
 from qlmbench.data.features import FeatureCache, text_key
-from qlmbench.vision.drawing import DRAWING_VERSION, render
-from qlmbench.vision.image_encoders import (
+from qlmbench.data.images.drawing import DRAWING_VERSION, render
+from qlmbench.data.images.encoders import (
     Features,
     Pixels,
     image_encoder_identity,
     load_image_encoder,
 )
-from qlmbench.vision.scenes import Scene
+from qlmbench.data.images.scenes import Scene
 
 IMAGES_AT_ONCE = 16
 """Images that are encoded together and written together."""
@@ -30,9 +30,9 @@ def image_features(
     Parameters
     ----------
     name : str
-        See `qlmbench.vision.image_encoders`.
+        See `qlmbench.data.images.encoders`.
     images : sequence of ndarray of uint8, shape (224, 224, 3)
-        As `qlmbench.vision.images.load_image` gives them.
+        As `qlmbench.data.images.pictures.load_image` gives them.
     progress : callable, optional
         Told how many images are done.
 

@@ -1,4 +1,4 @@
-"""Pretrained networks that make features of 224 x 224 pixels.
+"""What makes features of 224 x 224 pixels: pretrained networks, and mean colours.
 
 ``efficientnet-lite0``: the mean over all places of the image, 1,280 features.
 ``efficientnet-lite0-quarters``: the mean of the 320 features of the last block, before they are
@@ -7,6 +7,7 @@ bottom right; the middle row and column belong to both sides), 1,280 features. A
 places forgets where something is; quarters keep that.
 ``clip-vit-base-patch32``: the first token after the last layer, 768 features, as in the public
 hybrid vision-language model; from the Hugging Face hub.
+``pixels-8``: mean red, green and blue, from 0 to 1, of 8 x 8 squares, 192 features; no network.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ CLIP_SPREAD = (0.26862954, 0.26130258, 0.27577711)
 class _Registered:
     """An image encoder that we know by name."""
 
-    source: RegistryPackage | HubFiles
+    source: RegistryPackage | HubFiles | None
     weights: str  # hash of the weights, or the commit where the hub states it
     width: int
     load: Callable[[], Encode]
@@ -107,7 +108,8 @@ def load_image_encoder(name: str, *, progress: Progress | None = None) -> Encode
         If there is no such encoder or it cannot be fetched.
     """
     known = _known(name)
-    fetch(known.source, progress=progress)
+    if known.source is not None:
+        fetch(known.source, progress=progress)
     return known.load()
 
 
@@ -115,6 +117,18 @@ def _known(name: str) -> _Registered:
     if name not in _REGISTERED:
         raise unknown("image encoder", name, image_encoder_names(), "qlmbench")
     return _REGISTERED[name]
+
+
+# ---- mean colours ------------------------------------------------------------------------------
+
+_SQUARES = 8
+
+
+def _mean_colours(pixels: Pixels) -> Features:
+    n, side = len(pixels), pixels.shape[1] // _SQUARES
+    squares = pixels.reshape(n, _SQUARES, side, _SQUARES, side, 3)
+    means: Features = (squares.mean((2, 4)) / 255).reshape(n, -1).astype(np.float32)
+    return means
 
 
 # ---- EfficientNet-Lite0 ------------------------------------------------------------------------
@@ -159,7 +173,7 @@ def _without_gradient(compute: Callable[[Pixels], Tensor]) -> Encode:
 def _lite0_network() -> Any:
     import torch
 
-    from qlmbench.vision.lite0 import EfficientNetLite0
+    from qlmbench.data.images.lite0 import EfficientNetLite0
 
     path = fetch(LITE0)[_LITE0_FILE]
     try:
@@ -205,5 +219,6 @@ _REGISTERED = {
     "efficientnet-lite0-quarters": _Registered(
         LITE0, LITE0.files[_LITE0_FILE], 4 * 320, _lite0_quarters
     ),
+    "pixels-8": _Registered(None, "none", 3 * _SQUARES**2, lambda: _mean_colours),
     "clip-vit-base-patch32": _Registered(CLIP, f"{CLIP.repository}@{CLIP.revision}", 768, _clip),
 }

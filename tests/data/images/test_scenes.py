@@ -1,16 +1,20 @@
 """Scenes: one caption each, that can be read back; parts that share no caption."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qlmbench.vision.drawing import SIDE, render
-from qlmbench.vision.scenes import (
+from qlmbench.data.cache import identity_digest
+from qlmbench.data.images.drawing import SIDE, render
+from qlmbench.data.images.scenes import (
     COLOURS,
     HELD_OUT,
     LONGEST_CAPTION,
     POSITIONS,
+    ROWS_SHA256,
     SHAPES,
     SIZES,
     Group,
@@ -19,6 +23,7 @@ from qlmbench.vision.scenes import (
     parse_caption,
     read_scene,
     sample_scenes,
+    scene_parts,
     scene_words,
 )
 
@@ -195,3 +200,19 @@ def test_large_shapes_cover_more_than_small_ones():
             image = render(Scene((Group(1, size, "red", shape, "top left"),))).astype(int)
             areas.append((image != image[-1, -1]).any(2).sum())
         assert areas[1] > 2 * areas[0]
+
+
+def test_the_dataset_has_the_stated_hash_and_no_caption_in_two_parts() -> None:
+    parts = scene_parts()
+    fields = [field for part, rows in parts.items() for field in (part, *itertools.chain(*rows))]
+    assert identity_digest(*fields) == ROWS_SHA256
+    captions = [{read_scene(text).caption for text, _ in rows} for rows in parts.values()]
+    assert not any(a & b for a, b in itertools.combinations(captions, 2))
+
+
+def test_half_of_the_test_scenes_have_pairs_that_training_never_has() -> None:
+    held_out = {
+        part: np.mean([read_scene(text).is_held_out for text, _ in rows])
+        for part, rows in scene_parts().items()
+    }
+    assert held_out == {"train": 0, "validation": 0, "test": 0.5}

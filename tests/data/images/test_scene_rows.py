@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from qlmbench.data.images import scene_rows as module
+from qlmbench.data.images.scene_rows import scene_rows
+from qlmbench.data.images.scenes import sample_scenes
 from qlmbench.errors import UserError
-from qlmbench.vision import scene_rows as module
 from qlmbench.vision.captioner import Captioner
-from qlmbench.vision.scene_rows import scene_rows
-from qlmbench.vision.scenes import sample_scenes
 
 NAME = "scenes-efficientnet-lite0x14"
 SCENES = sample_scenes(12, 0, "train")
@@ -17,7 +17,7 @@ SCENES = sample_scenes(12, 0, "train")
 def encoder(monkeypatch):
     """Features that say what is first in the caption, in the place of a network's."""
 
-    def features(name, scenes):
+    def features(name, scenes, progress=None):
         rng = np.random.default_rng(0)
         rows = 0.01 * rng.standard_normal((len(scenes), 1280))
         rows[:, 0] += [len(scene.groups) for scene in scenes]

@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from qlmbench.data.images.scenes import scene_words
 from qlmbench.data.tokens import words_of
-from qlmbench.vision.scenes import scene_words
 
 PADDING, END, UNKNOWN = 0, 1, 2
 SPECIAL = ("<pad>", "<end>", "<unk>")

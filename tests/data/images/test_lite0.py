@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from qlmbench.vision.image_encoders import lite0_input, load_image_encoder
-from qlmbench.vision.lite0 import EfficientNetLite0
+from qlmbench.data.images.encoders import lite0_input, load_image_encoder
+from qlmbench.data.images.lite0 import EfficientNetLite0
 
 # Kernel, stride, expansion and channels of each block, as in table 1 of arXiv 1905.11946.
 BLOCKS = [
@@ -130,7 +130,7 @@ def test_the_published_weights_know_a_palace_when_they_see_one():
     from PIL import Image
     from sklearn.datasets import load_sample_image
 
-    from qlmbench.vision.image_encoders import _lite0_network
+    from qlmbench.data.images.encoders import _lite0_network
 
     palace = load_sample_image("china.jpg")[:, 106:533]
     pixels = np.asarray(Image.fromarray(palace).resize((224, 224), Image.Resampling.BICUBIC))
@@ -144,8 +144,8 @@ def test_features_of_quarters_tell_shapes_and_places_apart():
     import numpy as np
     from sklearn.linear_model import RidgeClassifier
 
-    from qlmbench.vision.features import scene_features
-    from qlmbench.vision.scenes import sample_scenes
+    from qlmbench.data.images.features import scene_features
+    from qlmbench.data.images.scenes import sample_scenes
 
     train, test = sample_scenes(160, 0, "train"), sample_scenes(80, 0, "test")
     single = [[s for s in some if len(s.groups) == 1] for some in (train, test)]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from qlmbench.data.images import pictures
+from qlmbench.data.images.pictures import CaptionedImage, load_image, read_captions
 from qlmbench.errors import CorruptFileError, UserError
-from qlmbench.vision import images
-from qlmbench.vision.images import CaptionedImage, load_image, read_captions
 
 COLOUR = (200, 40, 90)
 
@@ -31,7 +31,7 @@ def test_a_square_image_fills_the_square(tmp_path):
 def test_any_size_is_fitted_in_whole_with_grey_around_it(tmp_path, size):
     pixels = load_image(save(tmp_path / "a.png", plain(*size)))
     image = (pixels == COLOUR).all(2)
-    grey = (pixels == images.GREY).all(2)
+    grey = (pixels == pictures.GREY).all(2)
     assert (image | grey).all()
     assert image[112, 112] or image[111, 111]
 
@@ -114,7 +114,7 @@ def test_a_file_that_ends_too_early_is_damaged(tmp_path, end):
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", plain(50, 50))
-    monkeypatch.setattr(images, "MOST_PIXELS", 2499)
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 2499)
     with pytest.raises(UserError, match="50 x 50 pixels"):
         load_image(path)
 

@@ -1,8 +1,9 @@
-"""Scenes as rows for a captioner: features of the image, then the ids of the caption.
+"""Scenes as rows: features of the image, and for a captioner the ids of the caption after them.
 
 ``scenes-<image encoder>x<T>``, for example ``scenes-efficientnet-lite0-quartersx14``, has what an
 encoder of texts to token ids has (see `qlmbench.data.tokens`): the text of a scene goes in, a row
-of `qlmbench.vision.captioner.Captioner` comes out.
+of `qlmbench.vision.captioner.Captioner` comes out. ``scenes-<image encoder>`` leaves the caption
+out: a classifier of images must not be told it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from qlmbench.data.cache import Progress
+from qlmbench.data.images.drawing import DRAWING_VERSION
+from qlmbench.data.images.encoders import image_encoder_identity
+from qlmbench.data.images.features import scene_features
+from qlmbench.data.images.scenes import LONGEST_CAPTION, Scene, read_scene
+from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.errors import UserError
-from qlmbench.vision.drawing import DRAWING_VERSION
-from qlmbench.vision.features import scene_features
-from qlmbench.vision.image_encoders import image_encoder_identity
-from qlmbench.vision.scenes import LONGEST_CAPTION, Scene, read_scene
-from qlmbench.vision.vocabulary import CaptionVocabulary
 
-_NAME = re.compile(r"scenes-(?P<encoder>.+)x(?P<length>[1-9]\d*)")
+_NAME = re.compile(r"scenes-(?P<encoder>.+?)(?:x(?P<length>[1-9]\d*))?")
 
 # Raised when another row would come out of the same scene.
 _VERSION = "1"
@@ -35,9 +37,9 @@ class SceneRows:
     Parameters
     ----------
     encoder : str
-        Image encoder; see `qlmbench.vision.image_encoders`.
+        Image encoder; see `qlmbench.data.images.encoders`.
     length : int
-        T, ids of a caption with its end.
+        T, ids of a caption with its end; 0 for rows without a caption.
 
     Raises
     ------
@@ -50,7 +52,7 @@ class SceneRows:
 
     def __post_init__(self) -> None:
         image_encoder_identity(self.encoder)
-        if self.length <= LONGEST_CAPTION:
+        if 0 < self.length <= LONGEST_CAPTION:
             raise UserError(
                 f"encoder 'scenes-{self.encoder}x{self.length}': {self.length} ids a caption",
                 expected=f"at least {LONGEST_CAPTION + 1}: the longest caption and its end",
@@ -63,7 +65,7 @@ class SceneRows:
         return {
             "weights": image["weights"],
             "images": f"{self.encoder}, version {image['version']}, drawn {DRAWING_VERSION}",
-            "tokens": "words of the grammar of scenes",
+            "captions": "words of the grammar of scenes" if self.length else "none",
             "width": str(self.n_features + self.length),
             "version": _VERSION,
         }
@@ -82,8 +84,8 @@ class SceneRows:
         """Return itself: nothing depends on the training scenes."""
         return self
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return rows of scenes, shape (n, F + T).
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Return rows of scenes, shape (n, F + T), with the ids as numbers.
 
         Raises
         ------
@@ -91,8 +93,10 @@ class SceneRows:
             If a text is no scene.
         """
         scenes = [_scene(text) for text in texts]
+        features = scene_features(self.encoder, scenes, progress=progress)
+        if not self.length:
+            return features
         ids = self.words.encode([scene.caption for scene in scenes], self.length)
-        features = scene_features(self.encoder, scenes)
         return np.concatenate([features, ids.astype(np.float32)], 1)
 
     def captions(self, rows: NDArray[np.float32 | np.float64]) -> list[str]:
@@ -107,7 +111,7 @@ class SceneRows:
 def scene_rows(name: str) -> SceneRows | None:
     """Read the name of an encoder of scenes; None if it names none."""
     match = _NAME.fullmatch(name)
-    return SceneRows(match["encoder"], int(match["length"])) if match else None
+    return SceneRows(match["encoder"], int(match["length"] or 0)) if match else None
 
 
 def _scene(text: str) -> Scene:

@@ -17,11 +17,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from qlmbench.seeding import seed_for
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COUNTS = ("one", "two", "three")
 SIZES = ("small", "large")
@@ -58,6 +59,12 @@ _TENTHS: dict[Part, range] = {
     "test": range(8, 10),
 }
 _IMAGES_A_CAPTION = 1_000_000
+
+SEED = 0
+SIZES_OF_PARTS: dict[Part, int] = {"train": 3000, "validation": 400, "test": 400}
+"""Scenes of the dataset whose pairs all meet in training; the test part has as many others."""
+ROWS_SHA256 = "3bdc87b4ff20a3a21ac7850f179d904619ce508efaf13e82b3c776ebfff83f61"
+"""Hash of the dataset's rows, so that its identity is known without drawing them."""
 
 
 @dataclass(frozen=True)
@@ -230,6 +237,8 @@ def sample_scenes(n: int, seed: int, part: Part, pairs: Pairs = "seen") -> list[
     ValueError
         If the number is below 1, or held-out pairs are asked for outside the test part.
     """
+    import numpy as np
+
     if n < 1:
         raise ValueError(f"got n={n} scenes; expected at least 1")
     if part not in _TENTHS or pairs not in ("seen", "held out"):
@@ -246,6 +255,16 @@ def sample_scenes(n: int, seed: int, part: Part, pairs: Pairs = "seen") -> list[
         if scene.part == part and scene.is_held_out == (pairs == "held out"):
             found[scene] = None
     return list(found)
+
+
+def scene_parts() -> dict[str, list[tuple[str, str]]]:
+    """Return the dataset of scenes: rows of text and label by part, the same ones every time.
+
+    Half of the test rows have a pair of colour and shape that no other part has.
+    """
+    drawn = {part: sample_scenes(n, SEED, part) for part, n in SIZES_OF_PARTS.items()}
+    drawn["test"] += sample_scenes(SIZES_OF_PARTS["test"], SEED, "test", "held out")
+    return {part: [(scene.text, scene.label) for scene in drawn[part]] for part in drawn}
 
 
 def all_groups() -> Iterator[Group]:
@@ -266,7 +285,7 @@ def scene_words() -> tuple[str, ...]:
 def _draw(rng: np.random.Generator) -> Scene:
     counts = _COUNTS_OF_TWO if rng.random() < 0.5 else _COUNTS_OF_ONE
     chosen = counts[rng.integers(len(counts))]
-    places = np.sort(rng.choice(len(POSITIONS), size=len(chosen), replace=False))
+    places = sorted(rng.choice(len(POSITIONS), size=len(chosen), replace=False).tolist())
     groups = []
     for count, place in zip(chosen, places, strict=True):
         size, colour, shape = (str(rng.choice(words)) for words in (SIZES, COLOURS, SHAPES))

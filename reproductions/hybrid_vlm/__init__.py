@@ -1,0 +1,1 @@
+"""A hybrid vision-language model: a circuit between the features of an image and a decoder."""

@@ -1,0 +1,1 @@
+"""Images as data: scenes with exact captions, pictures of yours, and their features."""
