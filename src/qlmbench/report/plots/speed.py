@@ -78,7 +78,7 @@ def line_panels(
         elif ticks:
             axes.set_xticks(list(ticks))
         _across(axes, even, "equally fast", 2)
-        _across(axes, panel.bar, f"promised: {panel.bar:g}" if panel.bar else "", -9)
+        _across(axes, panel.bar, f"promised: {panel.bar:.3g}" if panel.bar else "", -9)
         for place, line in enumerate(panel.lines):
             _draw(axes, line, place)
         axes.set_title(panel.title)
