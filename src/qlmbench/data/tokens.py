@@ -28,6 +28,7 @@ FORMS = (
     "token-ids-<T>",
     "tokens-<encoder>x<T>",
     "scenes-<image encoder>x<T>",
+    "scenes-<image encoder>:<language model>x<T>",
     "scenes-<image encoder>",
 )
 
