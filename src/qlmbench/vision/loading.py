@@ -17,7 +17,6 @@ from qlmbench.data.images.pictures import load_image
 from qlmbench.data.images.scenes import LONGEST_CAPTION
 from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.data.pretrained import pretrained_folder
-from qlmbench.data.sources import HubFiles, fetch
 from qlmbench.errors import UserError
 from qlmbench.seeding import seed_for
 from qlmbench.vision.decoder import SmallDecoder
@@ -31,16 +30,6 @@ SMALL = "small"
 
 PROMPT = "Describe the image: "
 """Prompt of the public hybrid vision-language model."""
-
-TINYLLAMA = HubFiles(
-    "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
-    "fe8a4ea1ffedaf415f4da2f062534de366a451e6",
-    {
-        "config.json": None,
-        "model.safetensors": "6e6001da2106d4757498752a021df6c2bdc332c650aae4bae6b0c004dcf14933",
-        "tokenizer.json": None,
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -226,10 +215,7 @@ def load_language_model(
     """
     from transformers import AutoModelForCausalLM
 
-    if name == TINYLLAMA.repository:
-        folder = fetch(TINYLLAMA)["config.json"].parent
-    else:
-        folder = pretrained_folder(name)
+    folder = pretrained_folder(name)
     weights = folder / "model.safetensors"
     tokenizer = tokenizer_of(folder)
     if not weights.is_file():

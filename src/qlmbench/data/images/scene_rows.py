@@ -3,8 +3,7 @@
 ``scenes-<image encoder>x<T>``, for example ``scenes-efficientnet-lite0-quartersx14``, has what an
 encoder of texts to token ids has (see `qlmbench.data.tokens`): the text of a scene goes in, a row
 of `qlmbench.vision.captioner.Captioner` comes out. ``scenes-<image encoder>`` leaves the caption
-out: a classifier of images must not be told it. ``scenes-<image encoder>:<language model>x<T>``
-has the ids of a pretrained model's own tokenizer in the place of words.
+out: a classifier of images must not be told it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qlmbench.data.cache import Progress
-from qlmbench.data.caption_tokens import CaptionTokens
 from qlmbench.data.images.drawing import DRAWING_VERSION
 from qlmbench.data.images.encoders import image_encoder_identity
 from qlmbench.data.images.features import scene_features
@@ -26,7 +24,7 @@ from qlmbench.data.images.scenes import LONGEST_CAPTION, Scene, read_scene
 from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.errors import UserError
 
-_NAME = re.compile(r"scenes-(?P<encoder>[^:]+?)(?:(?::(?P<tokens>.+?))?x(?P<length>[1-9]\d*))?")
+_NAME = re.compile(r"scenes-(?P<encoder>.+?)(?:x(?P<length>[1-9]\d*))?")
 
 # Raised when another row would come out of the same scene.
 _VERSION = "1"
@@ -34,7 +32,7 @@ _VERSION = "1"
 
 @dataclass(frozen=True)
 class SceneRows:
-    """Encoder of scenes; it is its own vocabulary, for nothing is fitted.
+    """Encoder of scenes; it is its own vocabulary, for the grammar has all words.
 
     Parameters
     ----------
@@ -42,9 +40,6 @@ class SceneRows:
         Image encoder; see `qlmbench.data.images.encoders`.
     length : int
         T, ids of a caption with its end; 0 for rows without a caption.
-    tokens : str
-        Language model whose tokenizer makes the ids; see `CaptionTokens`. Empty for the words of
-        the grammar, which has all of them.
 
     Raises
     ------
@@ -54,13 +49,12 @@ class SceneRows:
 
     encoder: str
     length: int = LONGEST_CAPTION + 1
-    tokens: str = ""
 
     def __post_init__(self) -> None:
         image_encoder_identity(self.encoder)
         if 0 < self.length <= LONGEST_CAPTION:
             raise UserError(
-                f"encoder of scenes: {self.length} ids a caption",
+                f"encoder 'scenes-{self.encoder}x{self.length}': {self.length} ids a caption",
                 expected=f"at least {LONGEST_CAPTION + 1}: the longest caption and its end",
             )
 
@@ -71,7 +65,7 @@ class SceneRows:
         return {
             "weights": image["weights"],
             "images": f"{self.encoder}, version {image['version']}, drawn {DRAWING_VERSION}",
-            "captions": self._captions_identity(),
+            "captions": "words of the grammar of scenes" if self.length else "none",
             "width": str(self.n_features + self.length),
             "version": _VERSION,
         }
@@ -82,9 +76,9 @@ class SceneRows:
         return int(image_encoder_identity(self.encoder)["width"])
 
     @cached_property
-    def words(self) -> CaptionVocabulary | CaptionTokens:
-        """Words, or tokens, by id."""
-        return CaptionTokens(self.tokens) if self.tokens else CaptionVocabulary.of_scenes()
+    def words(self) -> CaptionVocabulary:
+        """Words by id."""
+        return CaptionVocabulary.of_scenes()
 
     def fit(self, texts: Iterable[str]) -> SceneRows:
         """Return itself: nothing depends on the training scenes."""
@@ -98,7 +92,7 @@ class SceneRows:
         UserError
             If a text is no scene.
         """
-        scenes = [_scene(text) for text in texts]
+        scenes = [scene_of(text) for text in texts]
         features = scene_features(self.encoder, scenes, progress=progress)
         if not self.length:
             return features
@@ -113,21 +107,21 @@ class SceneRows:
         """Return what a token stands for, for people."""
         return self.words.word(token)
 
-    def _captions_identity(self) -> str:
-        if isinstance(self.words, CaptionTokens):
-            return f"tokens {self.words.identity}"
-        return "words of the grammar of scenes" if self.length else "none"
-
 
 def scene_rows(name: str) -> SceneRows | None:
     """Read the name of an encoder of scenes; None if it names none."""
     match = _NAME.fullmatch(name)
-    if match is None:
-        return None
-    return SceneRows(match["encoder"], int(match["length"] or 0), match["tokens"] or "")
+    return SceneRows(match["encoder"], int(match["length"] or 0)) if match else None
 
 
-def _scene(text: str) -> Scene:
+def scene_of(text: str) -> Scene:
+    """Read a scene from its text.
+
+    Raises
+    ------
+    UserError
+        If a text is no scene.
+    """
     try:
         return read_scene(text)
     except ValueError as error:
