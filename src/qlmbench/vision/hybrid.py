@@ -235,19 +235,21 @@ class HybridVisionLanguageModel(nn.Module):
         prompt : str
             The same for all; may be empty.
         max_new_tokens : int
-            After so many, a caption stops without an end.
+            After so many a caption stops without an end, and where the language model has no place
+            left.
 
         Raises
         ------
         ValueError
-            If no token is to be written.
+            If no token is to be written, or the prompt leaves no place for one.
         """
         if max_new_tokens < 1:
             raise ValueError(f"got max_new_tokens={max_new_tokens}; expected at least 1")
         start = torch.tensor(self.tokenizer.encode(prompt), dtype=torch.long, device=self._device)
         with self._evaluating():
             vectors = self._vectors(features, start.expand(len(features), -1))
-            columns = list(self._write(vectors, max_new_tokens))
+            steps = min(max_new_tokens, self._places_from(vectors.shape[1]))
+            columns = list(self._write(vectors, steps))
         rows = torch.stack(columns, 1).tolist()
         return [self.tokenizer.decode(_until(row, self.tokenizer.end)) for row in rows]
 
@@ -281,6 +283,19 @@ class HybridVisionLanguageModel(nn.Module):
     def _embed(self, ids: Tensor) -> Tensor:
         embedding: Callable[[Tensor], Tensor] = self.language_model.get_input_embeddings()  # type: ignore[operator]
         return embedding(ids)
+
+    def _places_from(self, known: int) -> int:
+        """Tokens that can follow so many vectors; the last one needs no place of its own."""
+        configured = getattr(self.language_model, "config", None)
+        places = getattr(configured, "max_position_embeddings", None) or getattr(
+            self.language_model, "n_places", known
+        )
+        if known > places:
+            raise ValueError(
+                f"got an image and a prompt of {known - 1} tokens for a language model of {places} "
+                "places; expected a shorter prompt"
+            )
+        return int(places) - known + 1
 
     @property
     def _device(self) -> torch.device:
