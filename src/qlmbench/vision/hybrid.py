@@ -286,16 +286,15 @@ class HybridVisionLanguageModel(nn.Module):
 
     def _places_from(self, known: int) -> int:
         """Tokens that can follow so many vectors; the last one needs no place of its own."""
-        configured = getattr(self.language_model, "config", None)
-        places = getattr(configured, "max_position_embeddings", None) or getattr(
-            self.language_model, "n_places", known
-        )
+        configured: Any = getattr(self.language_model, "config", self.language_model)
+        named = ("max_position_embeddings", "n_places")
+        places = next((int(getattr(configured, n)) for n in named if hasattr(configured, n)), known)
         if known > places:
             raise ValueError(
                 f"got an image and a prompt of {known - 1} tokens for a language model of {places} "
                 "places; expected a shorter prompt"
             )
-        return int(places) - known + 1
+        return places - known + 1
 
     @property
     def _device(self) -> torch.device:
