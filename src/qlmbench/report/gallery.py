@@ -129,8 +129,8 @@ def _exhibits(results: Results, arms: list[Arm]) -> list[Exhibit]:
 def _sentence(results: Results, arms: list[Arm]) -> str:
     """Say how many of all test scenes each shown arm describes word for word."""
     parts = [
-        f"{arm.title} {w.value(EXACT, values.mean())}"
+        f"{w.with_unit(EXACT, values.mean())} ({arm.title})"
         for arm in arms
         if len(values := results.values(arm.name, EXACT))
     ]
-    return f"Word for word right, of all test scenes: {w.listed(parts)}."
+    return f"Word for word right are, of all test scenes: {w.listed(parts)}."
