@@ -13,6 +13,8 @@ from qlmbench.tasks import score
 
 SMALL = {"n_image_features": 192, "embedding_dim": 8, "num_heads": 2, "n_blocks": 1}
 SceneCaptioner: Any = model_class("hybrid_vlm", "captioner:SceneCaptioner")
+PretrainedSceneCaptioner: Any = model_class("hybrid_vlm", "language:PretrainedSceneCaptioner")
+TINY = {"language_model": "tiny", "n_image_features": 192, "n_sought": 4, "epochs": 1}
 
 
 @pytest.fixture
@@ -24,27 +26,43 @@ def rows(tmp_path, monkeypatch):
     return encoder.encode([scene.text for scene in scenes]).astype(float)
 
 
-def fitted(rows, projector):
-    return SceneCaptioner(**SMALL, projector=projector, epochs=1).fit(rows, None)
+@pytest.fixture(params=["small", "pretrained"])
+def fitted(request, rows):
+    def fit(projector):
+        if request.param == "small":
+            return SceneCaptioner(**SMALL, projector=projector, epochs=1).fit(rows, None)
+        return PretrainedSceneCaptioner(**TINY, projector=projector).fit(rows, None)
+
+    return fit
 
 
-def test_every_score_of_test_rows_is_one_that_a_claim_may_name(rows):
-    scored = score("captioning", "test", fitted(rows, "published"), (rows, None), 5)
+def test_every_score_of_test_rows_is_one_that_a_claim_may_name(rows, fitted):
+    scored = score("captioning", "test", fitted("published"), (rows, None), 5)
     named = {metric for metric in metrics_of("captioning") if metric.startswith("test_")}
     assert set(scored.metrics) == named
 
 
-def test_scores_without_writing_are_those_with_it(rows):
-    model = fitted(rows, "linear")
+def test_scores_without_writing_are_those_with_it(rows, fitted):
+    model = fitted("linear")
     words, per_row = model.caption_scores(rows, written=False)
     scores, again = model.caption_scores(rows, written=True)
     assert words == {name: scores[name] for name in words}
     assert (per_row == again).all()
 
 
-def test_another_image_changes_what_sees_images_and_nothing_else(rows):
-    seeing, blind = fitted(rows, "full"), fitted(rows, "zero")
-    for model, changes in ((seeing, True), (blind, False)):
+def test_another_image_matters_to_what_sees_images_and_to_nothing_else(rows, fitted):
+    for projector, matters in (("full", True), ("zero", False)):
+        scores, _ = fitted(projector).caption_scores(rows, written=True)
+        assert (scores["image_gain"] != 0) == matters
+        assert scores["cross_entropy_other_image"] - scores["cross_entropy"] == pytest.approx(
+            scores["image_gain"], abs=1e-12
+        )
+    assert scores["retrieval"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("fitted", ["small"], indirect=True)
+def test_a_condition_changes_what_sees_images_and_nothing_else(rows, fitted):
+    for model, changes in ((fitted("full"), True), (fitted("zero"), False)):
         own = model.caption_scores(rows, written=False)[1]
         other = model.under(image="another").caption_scores(rows, written=False)[1]
         assert np.array_equal(own, other) != changes
@@ -64,3 +82,33 @@ def test_every_arm_of_a_width_differs_in_the_projector_alone():
     shared = [{k: v for k, v in arm.params.items() if k != "projector"} for arm in four]
     assert shared[0] == shared[1] == shared[2]
     assert {tuple(arm.tune["learning_rate"]) for arm in four} == {(3e-3, 1e-2)}
+
+
+def test_losses_are_in_nats_a_word_and_the_end_is_one(rows):
+    model = PretrainedSceneCaptioner(**TINY).fit(rows, None)
+    metrics, per_row = model.caption_scores(rows, written=False)
+    likelihoods = model.score_rows(rows).log_likelihoods
+    words = np.array([len(caption.split()) + 1 for caption in model.captions(rows)])
+    assert np.allclose(per_row * words, likelihoods)
+    assert metrics["cross_entropy"] == pytest.approx(-likelihoods.sum() / words.sum())
+    assert metrics["perplexity"] == pytest.approx(np.exp(metrics["cross_entropy"]))
+
+
+def test_arms_of_the_language_model_differ_in_the_projector_alone():
+    study = get_study("hybrid_vlm")
+    arms = [arm for arm in study.arms if arm.name.startswith("lm-")]
+    shared = [
+        {k: v for k, v in arm.params.items() if k not in ("projector", "n_qubits")} for arm in arms
+    ]
+    assert all(params == shared[0] for params in shared)
+    kinds = ["zero", "full", "linear", "cosine", "published", "frozen"]
+    assert [arm.params["projector"] for arm in arms] == kinds
+    assert not any(arm.tune for arm in arms)
+
+
+def test_other_settings_do_not_run_arms_of_the_language_model():
+    study = get_study("hybrid_vlm")
+    for setting in ("captions", "width", "diagnostic"):
+        protocol = study.protocol("default", setting)
+        run = [arm.name for arm in study.arms if protocol.runs(arm.name)]
+        assert not any(name.startswith("lm-") for name in run)

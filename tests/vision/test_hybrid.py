@@ -128,6 +128,15 @@ def test_writing_chooses_the_likeliest_token_each_time(model, prompt):
         assert len(chosen) == 5 or best[len(chosen)] == 1
 
 
+def test_writing_stops_where_the_language_model_has_no_place_left(model):
+    model.language_model = small()  # 24 places, one of them the image's
+    model.tokenizer = Numbers()
+    model.tokenizer.end = -1
+    assert len(model.generate(features(1), "3 5", max_new_tokens=99)[0].split()) == 22
+    with pytest.raises(ValueError, match="shorter prompt"):
+        model.generate(features(1), " ".join(["3"] * 24), max_new_tokens=1)
+
+
 def test_an_image_alone_is_enough_to_begin(model):
     assert model(features(), torch.zeros(3, 0, dtype=torch.long)).shape == (3, 1, len(VOCABULARY))
 

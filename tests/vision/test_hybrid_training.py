@@ -9,7 +9,12 @@ import torch
 from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.vision.decoder import SmallDecoder
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
-from qlmbench.vision.hybrid_training import CaptionTraining, mean_loss, train_captions
+from qlmbench.vision.hybrid_training import (
+    CaptionTraining,
+    _batches,
+    mean_loss,
+    train_captions,
+)
 from qlmbench.vision.projection import QuantumProjection
 from qlmbench.vision.tokenizers import WordTokenizer
 
@@ -90,3 +95,21 @@ def test_wrong_numbers_are_refused():
         CaptionTraining(epochs=0)
     with pytest.raises(ValueError, match="above 0"):
         CaptionTraining(learning_rate=0.0)
+
+
+def test_batches_by_length_hold_every_image_once_and_no_padding():
+    lengths = torch.tensor([3, 5, 3, 3, 5, 3, 3])
+    batches = _batches(lengths, 2, torch.Generator().manual_seed(0))
+    assert sorted(torch.cat(batches).tolist()) == list(range(7))
+    assert all(len(set(lengths[batch].tolist())) == 1 for batch in batches)
+    assert sorted(map(len, batches)) == [1, 2, 2, 2]
+
+
+def test_training_by_length_takes_a_step_a_batch_and_learns():
+    captions = ["a red circle", "a blue circle", "red square", "blue square"] * 4
+    model = hybrid()
+    model.standardise(SIGNS)
+    how = CaptionTraining(epochs=25, batch_size=8, learning_rate=0.02, by_length=True)
+    history = train_captions(model, (SIGNS, captions), how)
+    assert history.steps == 50
+    assert history.train_loss[-1] < 0.3 < history.train_loss[0]

@@ -117,7 +117,8 @@ def dataset_identity(name_or_folder: str) -> dict[str, str]:
     Parameters
     ----------
     name_or_folder : str
-        A registered name, or the path of a folder (see `qlmbench.data.folders`).
+        A registered name, or the path of a folder of texts (see `qlmbench.data.folders`) or of
+        images with captions (see `qlmbench.data.images.captioned`).
 
     Returns
     -------
@@ -132,6 +133,10 @@ def dataset_identity(name_or_folder: str) -> dict[str, str]:
     if name_or_folder in _REGISTERED:
         return {"name": name_or_folder, "sha256": _registered_sha256(name_or_folder)}
     folder = _folder(name_or_folder)
+    if _is_captioned(folder):
+        from qlmbench.data.images.captioned import captioned_sha256
+
+        return {"name": folder.resolve().name, "sha256": captioned_sha256(folder)}
     hashes = [f"{part}:{sha256_of_file(path)}" for part, path in part_files(folder).items()]
     return {"name": folder.resolve().name, "sha256": identity_digest("folder", *hashes)}
 
@@ -159,8 +164,9 @@ def load_dataset(name_or_folder: str, progress: Progress | None = None) -> Datas
     identity = dataset_identity(name_or_folder)
     known = _REGISTERED.get(name_or_folder)
     if known is None:
-        parts = read_folder(_folder(name_or_folder))
-        classes = _sorted_classes({label for _, label in parts["train"]})
+        folder = _folder(name_or_folder)
+        parts = _read_folder(folder)
+        classes = _sorted_classes({label for rows in parts.values() for _, label in rows})
     else:
         files = fetch(known.source, progress=progress) if known.source else {}
         parts, classes = known.read(files), known.classes
@@ -170,6 +176,18 @@ def load_dataset(name_or_folder: str, progress: Progress | None = None) -> Datas
         classes=classes,
         parts={name: _part(rows, classes) for name, rows in parts.items()},
     )
+
+
+def _is_captioned(folder: Path) -> bool:
+    return (folder / "captions.csv").is_file()
+
+
+def _read_folder(folder: Path) -> Parts:
+    if not _is_captioned(folder):
+        return read_folder(folder)
+    from qlmbench.data.images.captioned import captioned_parts
+
+    return captioned_parts(folder)
 
 
 @lru_cache

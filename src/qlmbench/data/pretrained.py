@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qlmbench.data.cache import Progress, cache_folder, sha256_of_file
 from qlmbench.data.gguf_model import CONFIG, TOKENIZER, WEIGHTS, GGUFModel
 from qlmbench.data.sources import HubFiles, RegistryPackage, fetch
-from qlmbench.data.weights import DISTILBERT, MINILM, MINILM_FOLDER, SMOLLM2
+from qlmbench.data.weights import DISTILBERT, MINILM, MINILM_FOLDER, SMOLLM2, TINYLLAMA
 from qlmbench.errors import CorruptFileError, UserError, unknown
 
 if TYPE_CHECKING:
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Registered:
-    """A model that we know by name, whose files we know by their hashes."""
+    """A model that we know by name, and where its files are."""
 
     source: RegistryPackage | HubFiles
     folder: str  # where in the source the model is
 
     def sha256(self, file: str) -> str:
-        """Hash of one of its files."""
+        """Hash of one of its files, or the commit that stands for it where the hub states it."""
         known = self.source.files[self.folder + file]
-        assert known is not None  # only models whose hashes we know are registered
-        return known
+        if known is not None:
+            return known
+        assert isinstance(self.source, HubFiles)
+        return f"{self.source.repository}@{self.source.revision}"
+
+    def knows(self, file: str) -> bool:
+        """Whether the hash of one of its files is known here."""
+        return self.source.files[self.folder + file] is not None
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,8 @@ def pretrained_folder(name: str, *, progress: Progress | None = None) -> Path:
     name : str
         A registered name, or the path of a folder. Where the network does not reach the source of
         a registered model, its files may be put into ``models/<name>`` of the cache folder by hand;
-        their hashes are checked like those of a download. A model from a GGUF file is converted
-        once and needs no network from then on.
+        the hashes that we know are checked like those of a download. A model from a GGUF file is
+        converted once and needs no network from then on.
     progress : callable, optional
         Told what is being fetched.
 
@@ -162,7 +168,7 @@ def _existing(path: Path) -> Path:
 def _check_all(folder: Path, known: _Registered) -> None:
     for file in (CONFIG, WEIGHTS, TOKENIZER):
         path = _existing(folder / file)
-        if sha256_of_file(path) != known.sha256(file):
+        if known.knows(file) and sha256_of_file(path) != known.sha256(file):
             raise CorruptFileError(
                 f"{path}: not what its hash says", expected=f"sha256 {known.sha256(file)}"
             )
@@ -172,4 +178,5 @@ _REGISTERED: dict[str, _Registered | GGUFModel] = {
     SMOLLM2.name: SMOLLM2,
     "all-MiniLM-L6-v2": _Registered(MINILM, MINILM_FOLDER),
     "distilbert-base-uncased": _Registered(DISTILBERT, ""),
+    TINYLLAMA.repository: _Registered(TINYLLAMA, ""),
 }

@@ -3,8 +3,9 @@
 ``words-<V>x<T>``: the words of the training texts, the V - 2 most frequent of them, at most T of a
 text. ``token-ids-<T>``: texts that are ids already, such as "3 17 12". ``tokens-<encoder>x<T>``:
 the tokens of a pretrained model, fitted on nothing; see `qlmbench.data.pretrained_tokens`.
-``scenes-<image encoder>x<T>``: features of an image, then the ids of its caption; see
-`qlmbench.data.images.scene_rows`. Id 0 is padding and stands only at the end of a row; with words,
+``scenes-<image encoder>x<T>`` and ``images-<image encoder>:<language model>x<T>``: features of an
+image, then the ids of its caption; see `qlmbench.data.images.scene_rows` and
+`qlmbench.data.images.image_rows`. Id 0 is padding and stands only at the end of a row; with words,
 id 1 is every word that is not in the vocabulary.
 """
 
@@ -29,6 +30,7 @@ FORMS = (
     "tokens-<encoder>x<T>",
     "scenes-<image encoder>x<T>",
     "scenes-<image encoder>",
+    "images-<image encoder>:<language model>x<T>",
 )
 
 PADDING, UNKNOWN, START = "<pad>", "<unk>", "<start>"
@@ -164,6 +166,10 @@ def token_encoder(name: str) -> TokenEncoder | None:
         from qlmbench.data.images.scene_rows import scene_rows
 
         return scene_rows(name)
+    if name.startswith("images-"):
+        from qlmbench.data.images.image_rows import image_rows
+
+        return image_rows(name)
     match = _NAME.fullmatch(name)
     if match is None:
         return None

@@ -1,16 +1,17 @@
-"""Which parameters of a captioner can do anything."""
+"""Which parameters of a captioner can do anything, and what its circuit would cost."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from qlmbench.models.parameters import dead_entries, jacobian_rank
+from qlmbench.models.photonic import SHOTS_ON_HARDWARE
 from qlmbench.quantum.qubits import QubitCircuit
-from qlmbench.records import Parameters
+from qlmbench.records import Cost, Parameters
 from qlmbench.seeding import seed_for
 from qlmbench.vision.caption_network import CaptionNetwork
-from qlmbench.vision.projectors import StackedProjector
+from qlmbench.vision.projectors import Projector, StackedProjector
 
 _N_POINTS = 64
 
@@ -52,6 +53,72 @@ def count_captioner(network: CaptionNetwork, n_ids: int) -> Parameters:
         dead_classical=dead_classical,
         dead_in=dead,
     )
+
+
+def count_hybrid(
+    model: nn.Module, projector: Projector, n_qubits: int, n_layers: int
+) -> Parameters:
+    """Count the trained parameters of a hybrid vision-language model.
+
+    Parameters
+    ----------
+    model : HybridVisionLanguageModel
+        Projection, and a language model with adapters.
+    projector : str
+        Kind of the projection.
+    n_qubits, n_layers : int
+        Of its circuit.
+
+    Returns
+    -------
+    counts : Parameters
+        ``effective`` counts all that is outside the circuit, and the rank of its angles beside the
+        biases before it, as `count_captioner` does.
+    """
+    trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    quantum = trained.get("projection.circuit.weights", 0)
+    classical = sum(trained.values()) - quantum
+    rank = 0
+    if quantum:
+        alone = StackedProjector(
+            projector,
+            n_features=1,
+            width=1,
+            n_qubits=n_qubits,
+            n_layers=n_layers,
+            gate=False,
+            shots=None,
+            seeds=[0],
+            scales=[1.0],
+            dtype=torch.float64,
+        )
+        assert alone.circuit is not None
+        rank = _rank_beside_biases(alone, alone.circuit)
+    return Parameters(classical=classical, quantum=quantum, effective=classical + rank)
+
+
+def training_cost(
+    projector: Projector, circuit: QubitCircuit, n_rows: int, shots: int | None
+) -> Cost:
+    """Circuit evaluations that a training would take on a processor.
+
+    The parameter-shift rule takes two evaluations for each trained angle and each encoded one.
+
+    Parameters
+    ----------
+    projector : str
+        Kind of the projection.
+    circuit : QubitCircuit
+        Of the projection.
+    n_rows : int
+        Rows that were shown, over all epochs.
+    shots : int or None
+        Measurements of each evaluation; None for as many as such a processor takes.
+    """
+    trained = circuit.weights.numel() if circuit.weights.requires_grad else 0
+    shifted = 0 if projector == "frozen" else trained + circuit.n_inputs
+    circuits = n_rows * (1 + 2 * shifted)
+    return Cost(circuits=circuits, shots=circuits * (shots or SHOTS_ON_HARDWARE))
 
 
 def _log_probabilities(network: CaptionNetwork, n_ids: int) -> Tensor:

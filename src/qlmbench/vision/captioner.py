@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from qlmbench.data.images.vocabulary import END, PADDING
 from qlmbench.metrics import FloatArray, IntArray
 from qlmbench.models.measurement import Measurement, check_noise, check_shots
-from qlmbench.models.photonic import SHOTS_ON_HARDWARE
 from qlmbench.models.stacked_model import ModelOptions, StackedModel
 from qlmbench.models.token_attention import check_heads
 from qlmbench.models.token_layers import AttentionKind
 from qlmbench.models.training import Problem, Schedule
 from qlmbench.records import Cost, Parameters
-from qlmbench.vision.caption_counts import count_captioner
+from qlmbench.vision.caption_counts import count_captioner, training_cost
 from qlmbench.vision.caption_network import CaptionNetwork, check_captions
 from qlmbench.vision.decoder import StackedDecoder
 from qlmbench.vision.projectors import CIRCUITS, Projector, StackedProjector, check_projector
@@ -290,15 +289,12 @@ class Captioner(StackedModel):
     def hardware_cost(self, n_train: int) -> Cost | None:
         """Circuit evaluations that this training would take on a processor; None without circuits.
 
-        The parameter-shift rule takes two evaluations for each trained angle and each encoded one.
+        See `training_cost`.
         """
         if self.projector not in CIRCUITS:
             return None
         circuit = self.network_.projector.circuit
-        trained = circuit.weights.numel() if circuit.weights.requires_grad else 0
-        shifted = 0 if self.projector == "frozen" else trained + self.n_qubits
-        circuits = self.n_iter_ * n_train * (1 + 2 * shifted)
-        return Cost(circuits=circuits, shots=circuits * (self.shots or SHOTS_ON_HARDWARE))
+        return training_cost(self.projector, circuit, self.n_iter_ * n_train, self.shots)
 
     # ---- inside ----------------------------------------------------------------------------
 

@@ -189,7 +189,7 @@ class SmallDecoder(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.n_places = width, n_places
         self.decoder = StackedDecoder(
             vocab_size,
             n_places,
@@ -207,10 +207,11 @@ class SmallDecoder(nn.Module):
         """Return what makes vectors ``[B, T, d]`` of ids ``[B, T]``."""
         return lambda ids: self.decoder.embed(ids[None])[0]
 
-    def forward(self, inputs_embeds: Tensor, **options: Any) -> Logits:
+    def forward(self, inputs_embeds: Tensor, logits_to_keep: int = 0, **options: Any) -> Logits:
         """Return logits of vectors ``[B, S, d]``; that of padding is minus infinity.
 
-        Options of other language models, such as the use of a cache, change nothing here.
+        Of the last places alone, if so many are to be kept. Other options of language models, such
+        as the use of a cache, change nothing here.
         """
-        logits = self.decoder(inputs_embeds[None])[0]
+        logits = self.decoder(inputs_embeds[None])[0, :, -logits_to_keep:]
         return Logits(nn.functional.pad(logits, (1, 0), value=-torch.inf))

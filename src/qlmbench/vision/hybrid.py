@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,17 @@ IGNORED = -100
 """Label of a place that counts in no loss."""
 
 
+class CaptionLikelihoods(NamedTuple):
+    """How likely captions are, and how much of them would be said word by word."""
+
+    log_likelihoods: Tensor
+    """Of captions and their ends, in nats, ``[B]``."""
+    n_tokens: Tensor
+    """Tokens that counted, ends among them, ``[B]``."""
+    n_right: Tensor
+    """How many of these are the likeliest given the right ones before, ``[B]``."""
+
+
 class HybridVisionLanguageModel(nn.Module):
     """Projection of image features to one token, then a causal language model.
 
@@ -28,7 +39,8 @@ class HybridVisionLanguageModel(nn.Module):
     ----------
     language_model : torch.nn.Module
         A causal language model of Hugging Face, also one with adapters, or a `SmallDecoder`:
-        ``get_input_embeddings()`` and a call with ``inputs_embeds`` that returns ``logits``.
+        ``get_input_embeddings()`` and a call with ``inputs_embeds`` that returns ``logits``, of the
+        last ``logits_to_keep`` places where that is asked.
     projection : torch.nn.Module
         From features ``[B, F]`` to tokens ``[B, d]``, such as `QuantumProjection`.
     tokenizer : Tokenizer
@@ -106,17 +118,28 @@ class HybridVisionLanguageModel(nn.Module):
         Tensor
             A number, in nats a token, with gradient; the exponential is the perplexity.
         """
-        each, labels = self._cross_entropies(features, captions, prompt)
-        return each.sum() / (labels != IGNORED).sum()
+        logits, labels = self._logits(features, captions, prompt)
+        return _cross_entropies(logits, labels).sum() / (labels != IGNORED).sum()
 
     @torch.no_grad()
     def log_likelihoods(
         self, features: Tensor, captions: Sequence[str], prompt: str = ""
     ) -> tuple[Tensor, Tensor]:
         """Return the log-probability of each caption and its number of tokens, ``[B]`` each."""
+        found = self.score(features, captions, prompt)
+        return found.log_likelihoods, found.n_tokens
+
+    @torch.no_grad()
+    def score(
+        self, features: Tensor, captions: Sequence[str], prompt: str = ""
+    ) -> CaptionLikelihoods:
+        """Score each token of captions given image, prompt and the right tokens before it."""
         with self._evaluating():
-            each, labels = self._cross_entropies(features, captions, prompt)
-        return -each.sum(1), (labels != IGNORED).sum(1)
+            logits, labels = self._logits(features, captions, prompt)
+        counted = labels != IGNORED
+        right = (logits.argmax(-1) == labels) & counted
+        losses = _cross_entropies(logits, labels)
+        return CaptionLikelihoods(-losses.sum(1), counted.sum(1), right.sum(1))
 
     def retrieval(
         self,
@@ -155,18 +178,24 @@ class HybridVisionLanguageModel(nn.Module):
         logits: Tensor = self.language_model(inputs_embeds=self._vectors(features, ids)).logits
         return logits
 
-    def _cross_entropies(
+    def _logits(
         self, features: Tensor, captions: Sequence[str], prompt: str
     ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy at every place behind the image, ``[B, T]``, and the labels there."""
+        """Logits of captions and ends alone, ``[B, T, V]``, and the right ids, ``[B, T]``.
+
+        The output layer is not asked what follows the places of the prompt, nor is the model shown
+        the last id, which nothing follows.
+        """
         if len(features) != len(captions):
             raise ValueError(f"got {len(features)} images and {len(captions)} captions")
         ids, labels = self.sequences(captions, prompt)
-        logits = self(features, ids)[:, :-1].float()
-        each = nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-        )
-        return each.view_as(labels), labels
+        labels = labels[:, len(self.tokenizer.encode(prompt)) :]
+        logits: Tensor = self.language_model(
+            inputs_embeds=self._vectors(features, ids[:, :-1]),
+            logits_to_keep=labels.shape[1],
+            use_cache=False,
+        ).logits
+        return logits.float(), labels
 
     def sequences(self, captions: Sequence[str], prompt: str = "") -> tuple[Tensor, Tensor]:
         """Return ids and labels of prompt, caption and end, ``[B, T]`` each.
@@ -206,19 +235,21 @@ class HybridVisionLanguageModel(nn.Module):
         prompt : str
             The same for all; may be empty.
         max_new_tokens : int
-            After so many, a caption stops without an end.
+            After so many a caption stops without an end, and where the language model has no place
+            left.
 
         Raises
         ------
         ValueError
-            If no token is to be written.
+            If no token is to be written, or the prompt leaves no place for one.
         """
         if max_new_tokens < 1:
             raise ValueError(f"got max_new_tokens={max_new_tokens}; expected at least 1")
         start = torch.tensor(self.tokenizer.encode(prompt), dtype=torch.long, device=self._device)
         with self._evaluating():
             vectors = self._vectors(features, start.expand(len(features), -1))
-            columns = list(self._write(vectors, max_new_tokens))
+            steps = min(max_new_tokens, self._places_from(vectors.shape[1]))
+            columns = list(self._write(vectors, steps))
         rows = torch.stack(columns, 1).tolist()
         return [self.tokenizer.decode(_until(row, self.tokenizer.end)) for row in rows]
 
@@ -228,7 +259,9 @@ class HybridVisionLanguageModel(nn.Module):
         memory: Any = None
         for _ in range(steps):
             extra = {} if memory is None else {"past_key_values": memory}
-            out = self.language_model(inputs_embeds=vectors, use_cache=True, **extra)
+            out = self.language_model(
+                inputs_embeds=vectors, use_cache=True, logits_to_keep=1, **extra
+            )
             best: Tensor = out.logits[:, -1].argmax(-1)
             yield best
             done |= best == self.tokenizer.end
@@ -251,6 +284,19 @@ class HybridVisionLanguageModel(nn.Module):
         embedding: Callable[[Tensor], Tensor] = self.language_model.get_input_embeddings()  # type: ignore[operator]
         return embedding(ids)
 
+    def _places_from(self, known: int) -> int:
+        """Tokens that can follow so many vectors; the last one needs no place of its own."""
+        configured = getattr(self.language_model, "config", None)
+        places = getattr(configured, "max_position_embeddings", None) or getattr(
+            self.language_model, "n_places", known
+        )
+        if known > places:
+            raise ValueError(
+                f"got an image and a prompt of {known - 1} tokens for a language model of {places} "
+                "places; expected a shorter prompt"
+            )
+        return int(places) - known + 1
+
     @property
     def _device(self) -> torch.device:
         return next(self.language_model.parameters()).device
@@ -265,6 +311,14 @@ class HybridVisionLanguageModel(nn.Module):
         finally:
             for module, training in were:
                 module.training = training
+
+
+def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    """In nats, ``[B, T]``; 0 where nothing counts."""
+    losses = nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return losses.view_as(labels)
 
 
 def hidden_size_of(language_model: nn.Module) -> int:

@@ -33,6 +33,9 @@ class CaptionTraining:
         Largest norm of the gradient.
     prompt : str
         Between image and caption.
+    by_length : bool
+        Whether the captions of a batch have equally many tokens, so that nothing is computed for
+        padding; batches are then smaller where their number does not divide evenly.
     seed : int
         Of the order of the images, and of the dropout.
     """
@@ -43,6 +46,7 @@ class CaptionTraining:
     weight_decay: float = 0.0
     gradient_clip: float | None = 1.0
     prompt: str = ""
+    by_length: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -91,16 +95,17 @@ def train_captions(
     if not trained:
         raise ValueError("got a model of which nothing is trained; expected adapters or a decoder")
     optimizer = torch.optim.AdamW(trained, how.learning_rate, weight_decay=how.weight_decay)
-    steps = how.epochs * -(-len(train[1]) // how.batch_size)
+    lengths = _lengths(model, train[1]) if how.by_length else torch.zeros(len(train[1]))
+    order = torch.Generator().manual_seed(seed_for("batches", seed=how.seed))
+    passes = [_batches(lengths, how.batch_size, order) for _ in range(how.epochs)]
+    steps = sum(map(len, passes))
     schedule = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
     history = History()
-    order = torch.Generator().manual_seed(seed_for("batches", seed=how.seed))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("sampling", dropout="captions", seed=how.seed))
-        for epoch in range(1, how.epochs + 1):
+        for epoch, batches in enumerate(passes, start=1):
             started = time.perf_counter()
-            places = torch.randperm(len(train[1]), generator=order)
-            loss = _epoch(model, optimizer, schedule, train, places, how, history)
+            loss = _epoch(model, optimizer, schedule, train, batches, how, history)
             history.seconds += time.perf_counter() - started
             history.stopped_at = epoch
             if not torch.isfinite(loss):
@@ -137,12 +142,26 @@ def mean_loss(
     return total / n_tokens
 
 
+def _lengths(model: HybridVisionLanguageModel, captions: Sequence[str]) -> Tensor:
+    return torch.tensor([len(model.tokenizer.encode(caption)) for caption in captions])
+
+
+def _batches(lengths: Tensor, batch_size: int, order: torch.Generator) -> list[Tensor]:
+    """Put the rows in a random order, and cut each length's rows into batches, in random order."""
+    rows = torch.randperm(len(lengths), generator=order)
+    kinds = sorted(set(lengths.tolist()))
+    cut = [part for n in kinds for part in torch.split(rows[lengths[rows] == n], batch_size)]
+    if len(kinds) == 1:
+        return cut
+    return [cut[int(i)] for i in torch.randperm(len(cut), generator=order)]
+
+
 def _epoch(
     model: HybridVisionLanguageModel,
     optimizer: torch.optim.Optimizer,
     schedule: LambdaLR,
     train: Pairs,
-    places: Tensor,
+    batches: Sequence[Tensor],
     how: CaptionTraining,
     history: History,
 ) -> Tensor:
@@ -150,7 +169,7 @@ def _epoch(
     model.train()
     features, captions = train
     total = torch.zeros((), dtype=torch.float64)
-    for chosen in torch.split(places, how.batch_size):
+    for chosen in batches:
         loss = model.loss(features[chosen], [captions[i] for i in chosen.tolist()], how.prompt)
         if not torch.isfinite(loss.detach()):
             return loss.detach()
@@ -163,4 +182,4 @@ def _epoch(
         schedule.step()
         history.steps += 1
         total += loss.detach().double().cpu() * len(chosen)
-    return total / len(places)
+    return total / len(captions)

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from qlmbench.data.caption_tokens import tokenizer_of
 from qlmbench.data.images.encoders import image_encoder_identity
 from qlmbench.data.images.features import image_features
 from qlmbench.data.images.pictures import load_image
 from qlmbench.data.images.scenes import LONGEST_CAPTION
 from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.data.pretrained import pretrained_folder
-from qlmbench.data.sources import HubFiles, fetch
 from qlmbench.errors import UserError
 from qlmbench.seeding import seed_for
 from qlmbench.vision.decoder import SmallDecoder
 from qlmbench.vision.hybrid import HybridVisionLanguageModel, hidden_size_of
 from qlmbench.vision.projection import QuantumProjection
 from qlmbench.vision.projectors import CIRCUITS, ClassicalProjection, Projector
-from qlmbench.vision.tokenizers import PretrainedTokenizer, Tokenizer, WordTokenizer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from qlmbench.vision.tokenizers import Tokenizer, WordTokenizer
 
 SMALL = "small"
 """Name of the decoder that is trained from scratch on the words of scenes."""
 
 PROMPT = "Describe the image: "
 """Prompt of the public hybrid vision-language model."""
-
-TINYLLAMA = HubFiles(
-    "TinyLlama/TinyLlama-1.1B-Chat-v1.0",
-    "fe8a4ea1ffedaf415f4da2f062534de366a451e6",
-    {
-        "config.json": None,
-        "model.safetensors": "6e6001da2106d4757498752a021df6c2bdc332c650aae4bae6b0c004dcf14933",
-        "tokenizer.json": None,
-    },
-)
 
 
 @dataclass(frozen=True)
@@ -123,7 +109,7 @@ def load_models(
         network = SmallDecoder(len(vocabulary), places, seed=seed).to(dtype)
         tokenizer = WordTokenizer(vocabulary)
     else:
-        network, tokenizer = _pretrained(language_model, dtype)
+        network, tokenizer = load_language_model(language_model, dtype)
     if lora is not None:
         network = add_lora(network, lora, seed)
     width = int(image_encoder_identity(image_encoder)["width"])
@@ -202,42 +188,39 @@ def add_lora(language_model: nn.Module, lora: LoRA, seed: int) -> nn.Module:
         target_modules=list(lora.targets),
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        # peft asks transformers for something by its old name.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         torch.manual_seed(seed_for("initialisation", seed=seed, layer="lora"))
         adapted: nn.Module = get_peft_model(language_model, config)
     return adapted
 
 
-def _pretrained(name: str, dtype: torch.dtype) -> tuple[nn.Module, Tokenizer]:
+def load_language_model(
+    name: str, dtype: torch.dtype = torch.float32
+) -> tuple[nn.Module, Tokenizer]:
+    """Load a pretrained language model and its tokenizer.
+
+    Parameters
+    ----------
+    name : str
+        A registered name, or the path of a folder; see `load_models`.
+    dtype : torch.dtype
+        Type of its weights.
+
+    Raises
+    ------
+    UserError
+        If there is no such model, it cannot be fetched, or a file is missing or not valid.
+    """
     from transformers import AutoModelForCausalLM
 
-    if name == TINYLLAMA.repository:
-        folder = fetch(TINYLLAMA)["config.json"].parent
-    else:
-        folder = pretrained_folder(name)
-    config = _config(folder)
+    folder = pretrained_folder(name)
+    weights = folder / "model.safetensors"
+    tokenizer = tokenizer_of(folder)
+    if not weights.is_file():
+        raise UserError(f"{weights}: no such file", expected="a language model's folder")
     network: nn.Module = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, local_files_only=True
     )
-    return network, PretrainedTokenizer(folder / "tokenizer.json", _end(config, folder))
-
-
-def _config(folder: Path) -> Mapping[str, Any]:
-    for file in ("config.json", "model.safetensors", "tokenizer.json"):
-        if not (folder / file).is_file():
-            raise UserError(f"{folder / file}: no such file", expected="a language model's folder")
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{folder / 'config.json'}: not valid JSON: {error}") from None
-    return config
-
-
-def _end(config: Mapping[str, Any], folder: Path) -> int:
-    end = config.get("eos_token_id")
-    end = end[0] if isinstance(end, list) and end else end
-    if not isinstance(end, int):
-        raise UserError(
-            f"{folder / 'config.json'}: no 'eos_token_id'", expected="the id that ends a text"
-        )
-    return end
+    return network, tokenizer

@@ -51,13 +51,10 @@ def score_scenes(
     Returns
     -------
     SceneScores
-        The metrics are those of `caption_metrics` and `attribute_metrics` (an attribute as
-        ``<attribute>_accuracy``), and those of `score_words`; ``cross_entropy_other_image``, where
-        every caption is shown with the image of the next row, and ``image_gain``, by how much that
-        is larger: 0, if the captions do not depend on the image; ``retrieval``, see
-        `Captioner.retrieval`. Where there are rows with pairs of
-        colour and shape that training held out, and rows without, ``exact_match_held_out`` and
-        ``exact_match_seen`` too.
+        The metrics are those of `score_captions` and `score_words`; ``cross_entropy_other_image``,
+        where every caption is shown with the image of the next row, and ``image_gain``, by how much
+        that is larger: 0, if the captions do not depend on the image; ``retrieval``, see
+        `Captioner.retrieval`.
 
     Raises
     ------
@@ -72,17 +69,38 @@ def score_scenes(
     ids = _ids(model, X)
     right = [words.decode(row) for row in ids]
     found = [words.decode(row) for row in model.generate(X)]
-    attributes = attribute_metrics(found, right)
     of_words, per_row = score_words(model, X)
     metrics = {
-        **caption_metrics(found, right),
-        **{_attribute(name): value for name, value in attributes.items()},
+        **score_captions(found, right),
         **of_words,
         **_with_another_image(model, X, of_words["cross_entropy"]),
         "retrieval": float(model.retrieval(X, n_candidates, random_state).mean()),
-        **_by_pairs(found, right),
     }
     return SceneScores(metrics, found, per_row)
+
+
+def score_captions(found: list[str], right: list[str]) -> dict[str, float]:
+    """Score what was written for images.
+
+    Parameters
+    ----------
+    found, right : list of str, length n
+        Written captions and the right ones.
+
+    Returns
+    -------
+    dict of str to float
+        Those of `caption_metrics`. Where all right captions are of scenes, those of
+        `attribute_metrics`, too, an attribute as ``<attribute>_accuracy``; and where there are rows
+        with pairs of colour and shape that training held out, and rows without,
+        ``exact_match_held_out`` and ``exact_match_seen``.
+    """
+    metrics = caption_metrics(found, right)
+    if any(parse_caption(caption) is None for caption in right):
+        return metrics
+    attributes = attribute_metrics(found, right)
+    of_groups = {_attribute(name): value for name, value in attributes.items()}
+    return metrics | of_groups | _by_pairs(found, right)
 
 
 def score_words(model: Captioner, X: FloatArray) -> tuple[dict[str, float], FloatArray]:

@@ -92,7 +92,7 @@ class SceneRows:
         UserError
             If a text is no scene.
         """
-        scenes = [_scene(text) for text in texts]
+        scenes = [scene_of(text) for text in texts]
         features = scene_features(self.encoder, scenes, progress=progress)
         if not self.length:
             return features
@@ -114,7 +114,14 @@ def scene_rows(name: str) -> SceneRows | None:
     return SceneRows(match["encoder"], int(match["length"] or 0)) if match else None
 
 
-def _scene(text: str) -> Scene:
+def scene_of(text: str) -> Scene:
+    """Read a scene from its text.
+
+    Raises
+    ------
+    UserError
+        If a text is no scene.
+    """
     try:
         return read_scene(text)
     except ValueError as error:

@@ -169,8 +169,13 @@ class Scene:
         """Part of the dataset that the caption belongs to; all of its images are in that part."""
         if self.is_held_out:
             return "test"
-        tenth = seed_for("data", caption=self.caption, purpose="part of the scenes") % 10
-        return next(part for part, tenths in _TENTHS.items() if tenth in tenths)
+        return part_of(self.caption)
+
+
+def part_of(key: str) -> Part:
+    """Return the part that everything with one key belongs to, for good."""
+    tenth = seed_for("data", caption=key, purpose="part of the scenes") % 10
+    return next(part for part, tenths in _TENTHS.items() if tenth in tenths)
 
 
 def parse_caption(caption: str) -> tuple[Group, ...] | None:
