@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-MACHINE = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|var|opt|mnt|work)/|[A-Z]:\\\\")
+MACHINE = re.compile(r"(?<![\w.:/])/(?:home|root|Users|tmp|var|opt|mnt)/|[A-Z]:\\\\")
 """How a path of somebody's machine begins."""
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
