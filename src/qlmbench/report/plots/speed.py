@@ -188,5 +188,6 @@ def times_as_long(labels: Sequence[str], ratios: Sequence[Spread], reference: st
         fontsize=8,
         color=style.MUTED,
     )
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(f"times as long as {reference}")
     return figure
