@@ -11,7 +11,6 @@ import sys
 import tomllib
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import click
 import pytest
@@ -22,7 +21,6 @@ from qlmbench.stats import Verdict
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", DOCS / "index.md", DOCS / "get-started.md"]
 PAGES += sorted((DOCS / "guide").glob("*.md"))
 
@@ -176,29 +174,3 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = _run("-m", "sphinx", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "html" / "results" / "index.html").is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.network
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    """It does so beside the committed results, says what it said, and leaves nothing behind."""
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
-    notebooks = tmp_path / "notebooks"
-    notebooks.mkdir()
-    (tmp_path / "results").symlink_to(ROOT / "results")
-    notebook = nbformat.read(path, as_version=4)
-    stored = _markdown_outputs(notebook)
-    where = {"metadata": {"path": str(notebooks)}}
-    nbclient.NotebookClient(notebook, timeout=600, resources=where).execute()
-    assert stored
-    assert _markdown_outputs(notebook) == stored, "run the notebook again: it shows old results"
-    assert list(notebooks.iterdir()) == []
-
-
-def _markdown_outputs(notebook: Any) -> list[str]:
-    """What the notebook shows of the records alone: verdicts and tables, no trained numbers."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    data = [output["data"] for output in outputs if "data" in output]
-    return [shown["text/markdown"] for shown in data if "text/markdown" in shown]

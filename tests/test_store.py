@@ -1,5 +1,6 @@
 """Records survive crashes, races and damage: none is lost, none is used when damaged."""
 
+import gc
 import json
 import os
 import signal
@@ -91,6 +92,43 @@ def test_failures_are_kept_apart_and_go_when_the_trial_finishes(tmp_path: Path) 
     assert store.failures() == []
     assert len(store.records()) == 2
     assert not (tmp_path / "failures.jsonl").exists()
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\n", "\r\n"])
+def test_a_row_may_hold_any_character_that_ends_a_line(tmp_path: Path, end: str) -> None:
+    failed = outcome(1, status="failed")
+    message = f"one{end}two"
+    record = failed.record.model_copy(update={"error": message})
+    store = Store(tmp_path)
+    store.save(failed.model_copy(update={"record": record}))
+    store.consolidate()
+    assert [failure.error for failure in store.failures()] == [message]
+    assert store.problems == []
+
+
+def test_a_table_with_the_line_ends_of_another_system_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for i in range(3):
+        store.save(outcome(i))
+    store.consolidate()
+    table = tmp_path / "records.jsonl"
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(store.records()) == 3
+    assert store.problems == []
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path: Path, enabled: bool) -> None:
+    store = Store(tmp_path)
+    store.save(outcome(1))
+    store.consolidate()
+    before = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        store.records()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable() if before else gc.disable()
 
 
 @settings(max_examples=30, deadline=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from qlmbench.spec import Scalar
 
@@ -28,7 +28,7 @@ class Parameters(Entry):
     """Parameters that no output depends on."""
     dead_classical: int = 0
     """How many of these stand outside the circuit."""
-    dead_in: dict[str, int] = {}
+    dead_in: dict[str, int] = Field(default_factory=dict)
     """Where they are: number by name of the parameter tensor."""
 
     @property
@@ -55,9 +55,9 @@ class Record(Entry):
     arm: str
     repetition: int
     status: Literal["ok", "failed"] = "ok"
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     """Metric values; accuracy and its kin as fractions, losses in nats."""
-    chosen: dict[str, Scalar] = {}
+    chosen: dict[str, Scalar] = Field(default_factory=dict)
     """Configuration that validation chose, where the arm was tuned."""
     parameters: Parameters | None = None
     cost: Cost | None = None
@@ -176,4 +176,4 @@ class Outcome(Entry):
     conditions: Conditions | None = None
     attention: AttentionMaps | None = None
     split: SplitLabels | None = None
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)

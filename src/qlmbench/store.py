@@ -9,11 +9,12 @@ of itself: a row that was cut off or altered is reported, set aside and run agai
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -181,11 +182,15 @@ class Store:
         """Return the finished trials."""
         return self._with_pending("records", Record, "ok")
 
-    def failures(self) -> list[Record]:
-        """Return the trials that failed and have not finished since."""
+    def failures(self, records: Iterable[Record] | None = None) -> list[Record]:
+        """Return the trials that failed and have not finished since.
+
+        Whoever has the finished trials already may give them, and they are not read again.
+        """
         failed = self._with_pending("failures", Record, "failed")
-        records = self.records() if failed else []
-        done = {(record.arm, record.repetition) for record in records}
+        if failed and records is None:
+            records = self.records()
+        done = {(record.arm, record.repetition) for record in records or ()}
         return [f for f in failed if (f.arm, f.repetition) not in done]
 
     def predictions(self) -> dict[str, Predictions]:
@@ -241,13 +246,17 @@ class Store:
         if not path.exists():
             return []
         rows = []
-        text = path.read_bytes().decode("utf-8", errors="replace")
-        for number, line in enumerate(text.splitlines(), start=1):
-            row = _parse(line, kind)
-            if row is None:
-                self._report(f"{path}, line {number}: damaged row ignored; its trial runs again")
-            else:
-                rows.append(row)
+        # Bytes are split at ends of lines alone; text also at characters that a row may hold.
+        lines = path.read_bytes().splitlines()
+        with _collector_paused():
+            for number, line in enumerate(lines, start=1):
+                row = _parse(line.decode("utf-8", errors="replace"), kind)
+                if row is None:
+                    self._report(
+                        f"{path}, line {number}: damaged row ignored; its trial runs again"
+                    )
+                else:
+                    rows.append(row)
         return rows
 
     def _read_outcome(self, path: Path) -> Outcome | None:
@@ -320,6 +329,18 @@ def _order(row: Entry) -> tuple[str, int, str]:
 
 def _without_name(identity: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in identity.items() if key != "name"}
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking all rows read so far, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _parse(line: str, kind: type[E]) -> E | None:
