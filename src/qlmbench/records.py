@@ -86,6 +86,8 @@ class Predictions(Entry):
     id: str
     validation: str
     test: str
+    texts: str = ""
+    """What was written for the test rows, or for the first of them: captions."""
 
 
 class Curves(Entry):
