@@ -86,6 +86,7 @@ def test_a_wrapper_takes_the_arguments_of_its_model_by_their_names(kind: str) ->
     assert len(called) == 2
 
 
+@pytest.mark.slow
 def test_a_trainer_drops_the_columns_that_the_model_inside_does_not_take(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     wrapped = get_quantum_lora_model(
