@@ -22,7 +22,10 @@ class _Call:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self.__signature__ = inspect.signature(model.forward)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._model.forward)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._model(*args, **kwargs)
