@@ -132,6 +132,7 @@ def main() -> None:
       qlmbench plan qllm                     what a run would do, and how long it takes
       qlmbench run qllm                      run it; a second time runs what is missing
       qlmbench run qllm --arm 'photonic-8m*' --repetitions 5
+      qlmbench new my-paper                  start a study of your own
       qlmbench report qllm                   tables, figures and a page of the records
       eval "$(qlmbench completion bash)"     completion in this shell
     """  # noqa: D301 - click takes the control character, not its name
@@ -148,6 +149,30 @@ def list_studies() -> None:
     for name in names:
         study = get_study(name)
         click.echo(f"{name:<22} {study.summary}")
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Where to begin.  [default: the current folder]",
+)
+def new(name: str, directory: Path) -> None:
+    """Start a study: files that run as they stand, for a paper to be filled in.
+
+    In a checkout of qlmbench they go below reproductions/, anywhere else into a package of their
+    own.
+    """
+    from qlmbench.scaffold import new_study, next_steps
+
+    made = new_study(name, directory)
+    for path in made.files:
+        click.echo(f"wrote {path}")
+    click.echo("\nIt runs as it stands:")
+    for line in next_steps(made):
+        click.echo(f"  {line}")
 
 
 @main.command()
