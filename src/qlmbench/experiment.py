@@ -26,7 +26,7 @@ from qlmbench.metrics import IntArray
 from qlmbench.models.parameters import count_parameters
 from qlmbench.models.stacked_model import StackedModel
 from qlmbench.plan import Trial
-from qlmbench.provenance import environment, environment_id
+from qlmbench.provenance import environment
 from qlmbench.records import (
     AttentionMap,
     AttentionMaps,
@@ -39,6 +39,7 @@ from qlmbench.records import (
     Record,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 from qlmbench.registry import model_class
 from qlmbench.seeding import seed_for

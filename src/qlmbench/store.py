@@ -3,7 +3,8 @@
 A run's folder holds one table a kind (``records.jsonl``, ``predictions.jsonl``, ...), one row a
 trial, sorted, so that a diff shows what changed. While a run goes on, each finished trial is one
 file under ``trials/``; `Store.consolidate` moves them into the tables. Each row carries a checksum
-of itself: a row that was cut off or altered is reported, set aside and run again, never used.
+of itself, as ``run.json`` does; an environment's key is a hash of it. A row that was cut off or
+altered is reported, set aside and run again, never used.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ from qlmbench.records import (
     RunInfo,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 
 E = TypeVar("E", bound=Entry)
 _ENVIRONMENTS = TypeAdapter(dict[str, dict[str, str]])
+_OBJECT = TypeAdapter(dict[str, Any])
+_INFO_CHECK = "check"
 _CHECK = ',"check":"'
 _TAIL = len(_CHECK) + 8 + len('"}')
 
@@ -125,7 +129,9 @@ class Store:
     def save_info(self, info: RunInfo) -> None:
         """Write down what the trials of this run share."""
         if self.info() != info:
-            write_atomically(self.folder / "run.json", info.model_dump_json(indent=1) + "\n")
+            sealed = {**info.model_dump(mode="json"), _INFO_CHECK: _info_digest(info)}
+            text = json.dumps(sealed, indent=1, ensure_ascii=False)
+            write_atomically(self.folder / "run.json", text + "\n")
 
     def finished(self) -> set[str]:
         """Return the trials that need not run again: with record, predictions and labels."""
@@ -170,12 +176,18 @@ class Store:
         """Return what the trials of this run share; None where that is not known."""
         path = self.folder / "run.json"
         try:
-            return RunInfo.model_validate_json(path.read_bytes())
+            given = _OBJECT.validate_json(path.read_bytes())
+            stated = given.pop(_INFO_CHECK, None)
+            info = RunInfo.model_validate(given)
         except FileNotFoundError:
             return None
         except ValidationError:
+            stated, info = "", None
+        # Folders written before there was a checksum have none.
+        if info is None or stated not in (None, _info_digest(info)):
             self._report(f"{path}: damaged; running the study again writes it anew")
             return None
+        return info
 
     def records(self) -> list[Record]:
         """Return the finished trials."""
@@ -216,12 +228,15 @@ class Store:
         """Return the environments that trials ran in, by key."""
         path = self.folder / "environments.json"
         try:
-            return _ENVIRONMENTS.validate_json(path.read_bytes())
+            found = _ENVIRONMENTS.validate_json(path.read_bytes())
         except FileNotFoundError:
             return {}
         except ValidationError:
+            found = {"": {}}
+        sound = {key: value for key, value in found.items() if environment_id(value) == key}
+        if len(sound) < len(found):
             self._report(f"{path}: damaged; environments of earlier trials are not shown")
-            return {}
+        return sound
 
     # ---- tables --------------------------------------------------------------------------
 
@@ -242,7 +257,8 @@ class Store:
             return []
         rows = []
         text = path.read_bytes().decode("utf-8", errors="replace")
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Nothing but a line feed ends a row: other marks that Unicode has stand in error messages.
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
             row = _parse(line, kind)
             if row is None:
                 self._report(f"{path}, line {number}: damaged row ignored; its trial runs again")
@@ -316,6 +332,10 @@ def _order(row: Entry) -> tuple[str, int, str]:
         getattr(row, "repetition", 0),
         getattr(row, "id", ""),
     )
+
+
+def _info_digest(info: RunInfo) -> str:
+    return hashlib.sha256(info.model_dump_json().encode()).hexdigest()[:8]
 
 
 def _without_name(identity: dict[str, str]) -> dict[str, str]:
