@@ -189,7 +189,7 @@ class SmallDecoder(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.width = width
+        self.width, self.n_places = width, n_places
         self.decoder = StackedDecoder(
             vocab_size,
             n_places,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -206,7 +207,8 @@ class HybridVisionLanguageModel(nn.Module):
         prompt : str
             The same for all; may be empty.
         max_new_tokens : int
-            After so many, a caption stops without an end.
+            After so many, a caption stops without an end; or where the small decoder, which may
+            not have learnt to end one, has no more places.
 
         Raises
         ------
@@ -218,7 +220,10 @@ class HybridVisionLanguageModel(nn.Module):
         start = torch.tensor(self.tokenizer.encode(prompt), dtype=torch.long, device=self._device)
         with self._evaluating():
             vectors = self._vectors(features, start.expand(len(features), -1))
-            columns = list(self._write(vectors, max_new_tokens))
+            # The last token is written and not read: it needs no place.
+            room = getattr(self.language_model, "n_places", math.inf) - vectors.shape[1] + 1
+            steps = max(1, int(min(max_new_tokens, room)))
+            columns = list(self._write(vectors, steps))
         rows = torch.stack(columns, 1).tolist()
         return [self.tokenizer.decode(_until(row, self.tokenizer.end)) for row in rows]
 
