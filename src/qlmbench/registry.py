@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -23,14 +24,24 @@ def study_folders() -> dict[str, Path]:
 
     A study of the working folder hides an installed one of the same name.
     """
+    found = dict(_installed_folders())
+    for root in _roots():
+        for file in sorted(root.glob("*/study.toml")):
+            found[file.parent.name] = file.parent
+    return found
+
+
+@cache
+def _installed_folders() -> dict[str, Path]:
+    """Find the studies of installed packages, which stay the same while a process runs.
+
+    All packages are looked through for that, which takes as long as a small trial.
+    """
     found: dict[str, Path] = {}
     for entry in entry_points(group=ENTRY_POINTS):
         spec = importlib.util.find_spec(entry.value)
         if spec is not None and spec.origin is not None:
             found[entry.name] = Path(spec.origin).parent
-    for root in _roots():
-        for file in sorted(root.glob("*/study.toml")):
-            found[file.parent.name] = file.parent
     return found
 
 

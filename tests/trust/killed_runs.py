@@ -1,9 +1,9 @@
 """Runs a command again and again, each time killed at another moment, and tells what was left.
 
-Called with the first seed and the one behind the last, in a working folder. For every moment it
-forks, so that kills meet the run and not the start of Python; the child sends itself SIGKILL at its
-n-th call of a function, Python's or C's, so that a seed means the same moment on every machine.
-Half of the moments count calls made by the store alone, where a kill could do most harm.
+Called with the first seed, the one behind the last and the step, in a working folder. For every
+moment it forks, so that kills meet the run and not the start of Python. The child sends itself
+SIGKILL: with an odd seed before or after its n-th operation on a file, with an even one at its n-th
+call of any function, Python's or C's. So a seed means the same moment on every machine.
 """
 
 import contextlib
@@ -14,6 +14,9 @@ import random
 import shutil
 import signal
 import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +24,7 @@ from typing import Any
 import numpy  # noqa: F401 - imported once, before the forks
 import sklearn.dummy
 import sklearn.linear_model
-import sklearn.naive_bayes  # noqa: F401
+import sklearn.neighbors  # noqa: F401
 import torch  # noqa: F401
 from tests.trust.faults import RUN, SETTING, TRIALS, contents, stamps
 
@@ -32,32 +35,57 @@ from qlmbench.registry import get_study
 from qlmbench.store import Store
 
 COUNT = Path("count")
+OPERATIONS = [
+    (os, "fsync"),
+    (os, "fdopen"),
+    (tempfile, "mkstemp"),
+    (Path, "mkdir"),
+    (Path, "replace"),
+    (Path, "unlink"),
+]
 ARGUMENTS = [*RUN, "--jobs", "1"]
 
 
 class Moment:
-    """Counts calls, and at the ``last`` one kills this process.
+    """Counts what happens in this process, and at the ``last`` event kills it.
 
     Parameters
     ----------
     last : float
         Infinite: only count.
-    only_store : bool
-        Count calls made by the store alone.
+    files : bool
+        Count what comes before and after operations on files, and not calls of functions.
     """
 
-    def __init__(self, last: float, only_store: bool) -> None:
-        self.last, self.only_store, self.seen = last, only_store, 0
+    def __init__(self, last: float, files: bool) -> None:
+        self.last, self.files, self.seen = last, files, 0
 
-    def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        """Take an event as `sys.setprofile` gives it."""
-        if event not in ("call", "c_call"):
-            return
-        if self.only_store and not frame.f_code.co_filename.endswith("qlmbench/store.py"):
-            return
+    def tick(self) -> None:
+        """Count one event."""
         self.seen += 1
         if self.seen > self.last:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    def start(self) -> None:
+        """Count from now on, in this process, for good."""
+        if not self.files:
+            sys.setprofile(self._profile)
+            return
+        for place, name in OPERATIONS:
+            setattr(place, name, self._counted(getattr(place, name)))
+
+    def _profile(self, _: FrameType, event: str, __: object) -> None:
+        if event in ("call", "c_call"):
+            self.tick()
+
+    def _counted(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.tick()
+            result = operation(*arguments, **options)
+            self.tick()
+            return result
+
+        return counted
 
 
 def child(moment: Moment | None) -> int:
@@ -71,7 +99,8 @@ def child(moment: Moment | None) -> int:
                 # Every record is in its table before the comparison is printed: no moment is
                 # spent on that.
                 cli._print_results = lambda *_: None
-                sys.setprofile(moment)
+                if moment is not None:
+                    moment.start()
                 main(ARGUMENTS, standalone_mode=False)
                 code = 0
             sys.setprofile(None)
@@ -81,22 +110,23 @@ def child(moment: Moment | None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def calls_of_a_run(only_store: bool) -> int:
-    """Count the calls of an undisturbed run: a moment is drawn below that."""
+@cache
+def events_of_a_run(files: bool) -> int:
+    """Count the events of an undisturbed run: a moment is drawn below that."""
     shutil.rmtree("r", ignore_errors=True)
-    assert child(Moment(math.inf, only_store)) == 0
+    assert child(Moment(math.inf, files)) == 0
     return int(COUNT.read_text())
 
 
-def one_moment(seed: int, calls: dict[bool, int]) -> dict[str, Any]:
+def one_moment(seed: int) -> dict[str, Any]:
     """Kill runs until one comes through, and compare with what was there after each kill."""
-    draw = random.Random(seed)
+    draw, files = random.Random(seed), bool(seed % 2)
+    events = events_of_a_run(files)
     shutil.rmtree("r", ignore_errors=True)
     kills, lost, repeated = 0, 0, 0
-    only_store = bool(seed % 2)
-    moments = [Moment(draw.randrange(calls[only_store]), only_store)]
+    moments = [Moment(draw.randrange(events), files)]
     if draw.random() < 0.5:  # killed a second time, on the way back
-        moments.append(Moment(draw.randrange(calls[only_store]), only_store))
+        moments.append(Moment(draw.randrange(events), files))
     kept: dict[str, Any] = {}
     plan = make_plans(get_study("cheap"), "smoke")[0]
     for moment in [*moments, None]:
@@ -117,6 +147,5 @@ def one_moment(seed: int, calls: dict[bool, int]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    counted = {which: calls_of_a_run(which) for which in (True, False)}
-    for seed in range(int(sys.argv[1]), int(sys.argv[2])):
-        print(json.dumps(one_moment(seed, counted)), flush=True)
+    for seed in range(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])):
+        print(json.dumps(one_moment(seed)), flush=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.trust.faults import (
+    REPETITIONS,
     RUN,
     SETTING,
     STUDY,
@@ -26,32 +27,35 @@ from qlmbench.store import Store
 ROOT = Path(__file__).parents[2]
 
 
-def kill_at_moments(work: Path, first: int, last: int) -> None:
+def kill_at_moments(work: Path, seeds: range) -> None:
     assert call(*RUN, "--jobs", "1").exit_code == 0
     undisturbed = contents(work / SETTING)
     assert len(undisturbed["records.jsonl"]) == TRIALS
     (work / "r").rename(work / "undisturbed")
-    command = [sys.executable, "-m", "tests.trust.killed_runs", str(first), str(last)]
+    given = [str(seeds.start), str(seeds.stop), str(seeds.step)]
+    command = [sys.executable, "-m", "tests.trust.killed_runs", *given]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         command, cwd=work, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
     outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(outcomes) == last - first
+    assert len(outcomes) == len(seeds)
     assert sum(outcome["lost"] + outcome["repeated"] for outcome in outcomes) == 0
     assert all(outcome["records"] == undisturbed for outcome in outcomes)
-    assert sum(outcome["kills"] for outcome in outcomes) >= (last - first) // 2
+    assert sum(outcome["kills"] for outcome in outcomes) >= len(seeds) // 2, (
+        "most moments come before the end"
+    )
 
 
 def test_kill_9_at_three_moments_loses_and_repeats_no_trial(work: Path) -> None:
-    kill_at_moments(work, 1000, 1003)
+    kill_at_moments(work, range(1001, 1007, 2))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tenth", range(10))
 def test_kill_9_at_a_hundred_moments_loses_and_repeats_no_trial(work: Path, tenth: int) -> None:
-    kill_at_moments(work, 10 * tenth, 10 * tenth + 10)
+    kill_at_moments(work, range(10 * tenth, 10 * tenth + 10))
 
 
 SLOWER = (
@@ -82,7 +86,7 @@ def stopped(work: Path, number: int, jobs: str) -> tuple[int, str]:
     process = start(work, *RUN, "--jobs", jobs)
     assert process.stderr is not None
     said = ""
-    while "] logreg" not in said or "] bayes" not in said or "] mean" not in said:
+    while "] logreg" not in said or "] neighbours" not in said or "] mean" not in said:
         line = process.stderr.readline()
         assert line, said
         said += line
@@ -103,12 +107,12 @@ def test_a_stop_is_said_in_one_line_with_its_exit_code_and_keeps_what_is_finishe
         "qlmbench: stopped; finished trials are kept, run again to go on"
     )
     store = Store(work / SETTING)
-    assert 24 <= len(store.records()) < TRIALS + 8
+    assert 3 * REPETITIONS <= len(store.records()) < TRIALS + REPETITIONS
     assert not list((work / SETTING / "trials").glob("*.json")), "what was finished is in its table"
     assert store.problems == []
     before = stamps(work / SETTING)
-    again = call(*RUN, "--jobs", "1", "--arm", "mean", "--arm", "logreg", "--arm", "bayes")
-    assert "24 trials were there, 0 finished" in again.stderr
+    again = call(*RUN, "--jobs", "1", "--arm", "mean", "--arm", "logreg", "--arm", "neighbours")
+    assert f"{3 * REPETITIONS} trials were there, 0 finished" in again.stderr
     assert before.items() <= stamps(work / SETTING).items()
 
 
@@ -121,7 +125,7 @@ def test_a_stop_of_several_processes_leaves_no_process_and_no_traceback(
     assert ended == code, said
     assert "Traceback" not in said
     assert Store(work / SETTING).problems == []
-    assert len(Store(work / SETTING).records()) >= 24
+    assert len(Store(work / SETTING).records()) >= 3 * REPETITIONS
 
 
 def test_a_clock_that_goes_back_changes_no_record_and_no_order(
@@ -142,11 +146,11 @@ def test_a_clock_that_goes_back_changes_no_record_and_no_order(
             return datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=cls.told)
 
     monkeypatch.setattr("qlmbench.experiment.datetime", Backwards)
-    for arm in ("shuffled", "mean", "bayes", "logreg"):
+    for arm in ("shuffled", "mean", "neighbours", "logreg"):
         assert call(*RUN, "--jobs", "1", "--arm", arm).exit_code == 0
     assert Backwards.told >= 4, "the clock was asked"
     assert contents(work / SETTING) == steady
-    assert "32 trials were there, 0 finished" in call(*RUN).stderr
+    assert f"{TRIALS} trials were there, 0 finished" in call(*RUN).stderr
 
 
 @pytest.mark.slow
