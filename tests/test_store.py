@@ -54,8 +54,10 @@ def test_what_is_saved_is_read_before_and_after_consolidation(tmp_path: Path) ->
     for i in range(5):
         store.save(outcome(i))
     before = {r.id: r for r in store.records()}
+    beside = (store.predictions(), store.curves(), store.splits())
     store.consolidate()
     assert {r.id: r for r in store.records()} == before
+    assert (store.predictions(), store.curves(), store.splits()) == beside
     assert len(before) == 5
     assert not any((tmp_path / "trials").iterdir())
     assert len(store.predictions()) == len(store.curves()) == len(store.splits()) == 5

@@ -202,27 +202,27 @@ class Store:
 
     def predictions(self) -> dict[str, Predictions]:
         """Return predictions by trial."""
-        return {row.id: row for row in self._rows("predictions", Predictions)}
+        return {row.id: row for row in self._parts("predictions", Predictions)}
 
     def curves(self) -> dict[str, Curves]:
         """Return training curves by trial."""
-        return {row.id: row for row in self._rows("curves", Curves)}
+        return {row.id: row for row in self._parts("curves", Curves)}
 
     def tuning(self) -> dict[str, Tuning]:
         """Return what tuning tried, by trial."""
-        return {row.id: row for row in self._rows("tuning", Tuning)}
+        return {row.id: row for row in self._parts("tuning", Tuning)}
 
     def conditions(self) -> dict[str, Conditions]:
         """Return the scores under other conditions, by trial."""
-        return {row.id: row for row in self._rows("conditions", Conditions)}
+        return {row.id: row for row in self._parts("conditions", Conditions)}
 
     def attention(self) -> dict[str, AttentionMaps]:
         """Return where the attention of trained models goes in a few texts, by trial."""
-        return {row.id: row for row in self._rows("attention", AttentionMaps)}
+        return {row.id: row for row in self._parts("attention", AttentionMaps)}
 
     def splits(self) -> dict[int, SplitLabels]:
         """Return true labels by repetition."""
-        return {row.repetition: row for row in self._rows("splits", SplitLabels)}
+        return {row.repetition: row for row in self._parts("splits", SplitLabels, "split")}
 
     def environments(self) -> dict[str, dict[str, str]]:
         """Return the environments that trials ran in, by key."""
@@ -280,6 +280,11 @@ class Store:
         pending = [o.record for o in self._outcomes() if o.record.status == status]
         rows = {row.id: row for row in self._rows(table, kind)}
         return list((rows | {record.id: record for record in pending}).values())
+
+    def _parts(self, table: str, kind: type[E], part: str = "") -> list[E]:
+        """Read a side table, and what finished trials that are not in it yet have of it."""
+        pending = [getattr(o, part or table) for o in self._outcomes() if o.record.status == "ok"]
+        return [*self._rows(table, kind), *(row for row in pending if row is not None)]
 
     def _outcomes(self) -> list[Outcome]:
         """Read the trials that stand in files of their own; those just moved away are met later."""
