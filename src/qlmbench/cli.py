@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -352,6 +353,8 @@ def compare(a: Path, b: Path, tolerance: float) -> None:
     """Compare two runs of one study, such as runs/qllm/default and results/qllm/default."""
     from qlmbench.report import compare_runs
 
+    if not 0 <= tolerance < math.inf:  # with not-a-number, any two runs would agree
+        raise UserError(f"--tolerance {tolerance}", expected="a number that is 0 or more")
     text, agree = compare_runs(a, b, tolerance)
     click.echo(text)
     if not agree:

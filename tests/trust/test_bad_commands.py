@@ -104,6 +104,15 @@ def test_every_command_has_help_and_refuses_what_it_does_not_know(name: str) -> 
     assert_one_line(call(*command, "--nothing"), codes=(2,))
 
 
+@pytest.mark.parametrize("tolerance", ["nan", "-1", "inf", "1e999", "-0.001"])
+def test_runs_are_compared_with_a_tolerance_that_can_tell_them_apart(
+    folder: Path, tolerance: str
+) -> None:
+    run = str(folder / "r" / "cheap" / "smoke")
+    result = call("compare", run, run, "--tolerance", tolerance)
+    assert_one_line(result, codes=(2,))
+
+
 @settings(max_examples=25, derandomize=True, **OPTIONS)
 @given(line=command_lines())
 def test_a_command_line_is_answered_or_refused_in_one_line(folder: Path, line: list[str]) -> None:

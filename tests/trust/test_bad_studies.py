@@ -49,17 +49,19 @@ def mutated(line: str, how: str, value: str) -> list[str]:
 def bad_studies(draw: st.DrawFn, texts: tuple[str, ...]) -> bytes:
     """Draw a valid study with one to three faults, and perhaps bytes that are no text."""
     lines = draw(st.sampled_from(texts)).splitlines()
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):  # one hides what the next would show
         at = draw(st.integers(0, 10**6)) % len(lines)
-        how = draw(
-            st.sampled_from(["value", "value", "value", "key", "twice", "header", "more", "-"])
-        )
-        lines[at : at + 1] = mutated(lines[at], how, draw(st.sampled_from(VALUES)))
+        how = draw(st.sampled_from([*["value"] * 8, "key", "twice", "header", "more", "-"]))
+        strings = (
+            '= "' in lines[at] and draw(st.integers(0, 3)) > 0
+        )  # a wrong one of the right type
+        value = draw(st.sampled_from([v for v in VALUES if v[0] == '"'] if strings else VALUES))
+        lines[at : at + 1] = mutated(lines[at], how, value)
     raw = "\n".join(lines).encode()
-    if draw(st.integers(0, 7)) == 0:
+    if draw(st.integers(0, 15)) == 0:
         at = draw(st.integers(0, len(raw)))
         raw = raw[:at] + draw(st.binary(min_size=1, max_size=4)) + raw[at:]
-    return raw[: draw(st.integers(0, len(raw)))] if draw(st.integers(0, 15)) == 0 else raw
+    return raw[: draw(st.integers(0, len(raw)))] if draw(st.integers(0, 19)) == 0 else raw
 
 
 @pytest.fixture(scope="module")

@@ -168,3 +168,18 @@ def test_two_runs_and_a_reader_at_once_do_no_harm(work: Path) -> None:
         _, said = process.communicate()
         assert process.returncode == 0, said
     assert contents(work / SETTING) == alone
+
+
+def test_what_a_stop_at_the_very_end_left_is_read_whole_and_put_in_its_place_by_the_next_run(
+    work: Path,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "consolidate", lambda _: None)
+        assert call(*RUN, "--jobs", "1").exit_code == 0
+    left = Store(work / SETTING)
+    assert {record.id for record in left.records()} == left.predictions().keys()
+    assert len(left.splits()) == REPETITIONS
+    assert len(left.tuning()) == REPETITIONS
+    assert f"{TRIALS} trials were there, 0 finished" in call(*RUN, "--jobs", "1").stderr
+    assert not list((work / SETTING / "trials").glob("*.json"))
+    assert len(contents(work / SETTING)["predictions.jsonl"]) == TRIALS
