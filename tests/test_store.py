@@ -21,8 +21,11 @@ from qlmbench.records import (
     Predictions,
     Record,
     SplitLabels,
+    environment_id,
 )
 from qlmbench.store import Store, seal, unseal
+
+PYTHON = {"python": "3"}
 
 
 def outcome(i: int, *, status: str = "ok", value: float = 0.5) -> Outcome:
@@ -35,7 +38,7 @@ def outcome(i: int, *, status: str = "ok", value: float = 0.5) -> Outcome:
             repetition=i,
             status=status,  # type: ignore[arg-type]
             metrics={"test_accuracy": value},
-            environment="env",
+            environment=environment_id(PYTHON),
             error="" if status == "ok" else "ArithmeticError: no",
         ),
         predictions=Predictions(id=key, validation="01", test="0110"),
@@ -43,7 +46,7 @@ def outcome(i: int, *, status: str = "ok", value: float = 0.5) -> Outcome:
         split=SplitLabels(
             repetition=i, digest="d", test_digest="t", n_train=4, validation="01", test="0101"
         ),
-        environment={"python": "3"},
+        environment=PYTHON,
     )
 
 
@@ -52,12 +55,14 @@ def test_what_is_saved_is_read_before_and_after_consolidation(tmp_path: Path) ->
     for i in range(5):
         store.save(outcome(i))
     before = {r.id: r for r in store.records()}
+    beside = (store.predictions(), store.curves(), store.splits())
     store.consolidate()
     assert {r.id: r for r in store.records()} == before
+    assert (store.predictions(), store.curves(), store.splits()) == beside
     assert len(before) == 5
     assert not any((tmp_path / "trials").iterdir())
     assert len(store.predictions()) == len(store.curves()) == len(store.splits()) == 5
-    assert store.environments() == {"env": {"python": "3"}}
+    assert store.environments() == {environment_id(PYTHON): PYTHON}
 
 
 def test_tables_do_not_depend_on_the_order_of_arrival(tmp_path: Path) -> None:

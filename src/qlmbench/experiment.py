@@ -27,7 +27,7 @@ from qlmbench.models.parameters import count_parameters
 from qlmbench.models.stacked_model import StackedModel
 from qlmbench.packing import pack_texts
 from qlmbench.plan import Trial
-from qlmbench.provenance import environment, environment_id
+from qlmbench.provenance import environment
 from qlmbench.records import (
     AttentionMap,
     AttentionMaps,
@@ -40,6 +40,7 @@ from qlmbench.records import (
     Record,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 from qlmbench.registry import model_class
 from qlmbench.seeding import seed_for

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +15,12 @@ class Entry(BaseModel):
     """Base of everything in the store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def environment_id(description: dict[str, str]) -> str:
+    """Return a short key of an environment: a hash of what it is."""
+    text = json.dumps(description, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Parameters(Entry):

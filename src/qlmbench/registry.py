@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -28,12 +29,22 @@ def study_folders() -> dict[str, Path]:
     UserError
         If an installed package names a module that is not there, or has no study.toml.
     """
-    found: dict[str, Path] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        found[entry.name] = _installed_folder(entry)
+    found = dict(_installed_folders())
     for root in _roots():
         for file in sorted(root.glob("*/study.toml")):
             found[file.parent.name] = file.parent
+    return found
+
+
+@cache
+def _installed_folders() -> dict[str, Path]:
+    """Find the studies of installed packages, which stay the same while a process runs.
+
+    All packages are looked through for that, which takes as long as a small trial.
+    """
+    found: dict[str, Path] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        found[entry.name] = _installed_folder(entry)
     return found
 
 

@@ -3,7 +3,8 @@
 A run's folder holds one table a kind (``records.jsonl``, ``predictions.jsonl``, ...), one row a
 trial, sorted, so that a diff shows what changed. While a run goes on, each finished trial is one
 file under ``trials/``; `Store.consolidate` moves them into the tables. Each row carries a checksum
-of itself: a row that was cut off or altered is reported, set aside and run again, never used.
+of itself, as ``run.json`` does; an environment's key is a hash of it. A row that was cut off or
+altered is reported, set aside and run again, never used.
 """
 
 from __future__ import annotations
@@ -33,10 +34,13 @@ from qlmbench.records import (
     RunInfo,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 
 E = TypeVar("E", bound=Entry)
 _ENVIRONMENTS = TypeAdapter(dict[str, dict[str, str]])
+_OBJECT = TypeAdapter(dict[str, Any])
+_INFO_CHECK = "check"
 _CHECK = ',"check":"'
 _TAIL = len(_CHECK) + 8 + len('"}')
 
@@ -126,7 +130,9 @@ class Store:
     def save_info(self, info: RunInfo) -> None:
         """Write down what the trials of this run share."""
         if self.info() != info:
-            write_atomically(self.folder / "run.json", info.model_dump_json(indent=1) + "\n")
+            sealed = {**info.model_dump(mode="json"), _INFO_CHECK: _info_digest(info)}
+            text = json.dumps(sealed, indent=1, ensure_ascii=False)
+            write_atomically(self.folder / "run.json", text + "\n")
 
     def finished(self) -> set[str]:
         """Return the trials that need not run again: with record, predictions and labels."""
@@ -171,12 +177,18 @@ class Store:
         """Return what the trials of this run share; None where that is not known."""
         path = self.folder / "run.json"
         try:
-            return RunInfo.model_validate_json(path.read_bytes())
+            given = _OBJECT.validate_json(path.read_bytes())
+            stated = given.pop(_INFO_CHECK, None)
+            info = RunInfo.model_validate(given)
         except FileNotFoundError:
             return None
         except ValidationError:
+            stated, info = "", None
+        # Folders written before there was a checksum have none.
+        if info is None or stated not in (None, _info_digest(info)):
             self._report(f"{path}: damaged; running the study again writes it anew")
             return None
+        return info
 
     def records(self) -> list[Record]:
         """Return the finished trials."""
@@ -195,38 +207,41 @@ class Store:
 
     def predictions(self) -> dict[str, Predictions]:
         """Return predictions by trial."""
-        return {row.id: row for row in self._rows("predictions", Predictions)}
+        return {row.id: row for row in self._parts("predictions", Predictions)}
 
     def curves(self) -> dict[str, Curves]:
         """Return training curves by trial."""
-        return {row.id: row for row in self._rows("curves", Curves)}
+        return {row.id: row for row in self._parts("curves", Curves)}
 
     def tuning(self) -> dict[str, Tuning]:
         """Return what tuning tried, by trial."""
-        return {row.id: row for row in self._rows("tuning", Tuning)}
+        return {row.id: row for row in self._parts("tuning", Tuning)}
 
     def conditions(self) -> dict[str, Conditions]:
         """Return the scores under other conditions, by trial."""
-        return {row.id: row for row in self._rows("conditions", Conditions)}
+        return {row.id: row for row in self._parts("conditions", Conditions)}
 
     def attention(self) -> dict[str, AttentionMaps]:
         """Return where the attention of trained models goes in a few texts, by trial."""
-        return {row.id: row for row in self._rows("attention", AttentionMaps)}
+        return {row.id: row for row in self._parts("attention", AttentionMaps)}
 
     def splits(self) -> dict[int, SplitLabels]:
         """Return true labels by repetition."""
-        return {row.repetition: row for row in self._rows("splits", SplitLabels)}
+        return {row.repetition: row for row in self._parts("splits", SplitLabels, "split")}
 
     def environments(self) -> dict[str, dict[str, str]]:
         """Return the environments that trials ran in, by key."""
         path = self.folder / "environments.json"
         try:
-            return _ENVIRONMENTS.validate_json(path.read_bytes())
+            found = _ENVIRONMENTS.validate_json(path.read_bytes())
         except FileNotFoundError:
             return {}
         except ValidationError:
+            found = {"": {}}
+        sound = {key: value for key, value in found.items() if environment_id(value) == key}
+        if len(sound) < len(found):
             self._report(f"{path}: damaged; environments of earlier trials are not shown")
-            return {}
+        return sound
 
     # ---- tables --------------------------------------------------------------------------
 
@@ -273,6 +288,11 @@ class Store:
         pending = [o.record for o in self._outcomes() if o.record.status == status]
         rows = {row.id: row for row in self._rows(table, kind)}
         return list((rows | {record.id: record for record in pending}).values())
+
+    def _parts(self, table: str, kind: type[E], part: str = "") -> list[E]:
+        """Read a side table, and what finished trials that are not in it yet have of it."""
+        pending = [getattr(o, part or table) for o in self._outcomes() if o.record.status == "ok"]
+        return [*self._rows(table, kind), *(row for row in pending if row is not None)]
 
     def _outcomes(self) -> list[Outcome]:
         """Read the trials that stand in files of their own; those just moved away are met later."""
@@ -325,6 +345,10 @@ def _order(row: Entry) -> tuple[str, int, str]:
         getattr(row, "repetition", 0),
         getattr(row, "id", ""),
     )
+
+
+def _info_digest(info: RunInfo) -> str:
+    return hashlib.sha256(info.model_dump_json().encode()).hexdigest()[:8]
 
 
 def _without_name(identity: dict[str, str]) -> dict[str, str]:
