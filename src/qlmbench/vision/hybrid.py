@@ -291,7 +291,7 @@ class HybridVisionLanguageModel(nn.Module):
         Infinitely many for a language model that names no largest number of places.
         """
         configured = getattr(self.language_model, "config", None)
-        places = getattr(configured, "max_position_embeddings", None)
+        places: Any = getattr(configured, "max_position_embeddings", None)
         if places is None:
             places = getattr(self.language_model, "n_places", math.inf)
         if known > places:
