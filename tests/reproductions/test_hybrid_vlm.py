@@ -4,9 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from qlmbench.data.datasets import load_dataset
+from qlmbench.data.images.image_rows import image_rows
 from qlmbench.data.images.scene_rows import scene_rows
 from qlmbench.data.images.scenes import sample_scenes
+from qlmbench.models.llama import tiny_config
 from qlmbench.registry import get_study, model_class
 from qlmbench.spec.metrics import metrics_of
 from qlmbench.tasks import score
@@ -113,3 +118,51 @@ def test_other_settings_do_not_run_arms_of_the_language_model():
         protocol = study.protocol("default", setting)
         run = [arm.name for arm in study.arms if protocol.runs(arm.name)]
         assert not any(name.startswith("lm-") for name in run)
+
+
+@pytest.mark.parametrize("profile", ["default", "paper"])
+def test_rows_of_the_language_model_hold_its_own_tokens(profile):
+    study = get_study("hybrid_vlm")
+    protocol = study.protocol(profile, "language-model")
+    arm = study.arm("lm-published")
+    params = {**arm.params, **protocol.overrides}
+    rows = image_rows(protocol.encoder)  # known without a network
+    assert rows.tokens == params["language_model"]
+    assert int(rows.identity["width"]) == params["n_image_features"] + rows.length
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    words = ["<pad>", "<end>", *(f"w{i}" for i in range(30))]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, "<pad>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    folder = tmp_path / "model"
+    sizes = {"vocab_size": len(words), "eos_token_id": 1, "bos_token_id": None}
+    with torch.random.fork_rng():
+        LlamaForCausalLM(LlamaConfig(**{**tiny_config(), **sizes})).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_a_folder_of_images_is_captioned_by_a_folder_s_language_model(
+    tmp_path, monkeypatch, model_folder
+):
+    """Captions that are of no scenes have no attributes; everything else is scored."""
+    monkeypatch.setenv("QLMBENCH_CACHE", str(tmp_path / "cache"))
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(30):
+        Image.new("RGB", (8, 8), (8 * i, 0, 0)).save(pictures / f"{i}.png")
+    lines = ["image,caption", *(f"{i}.png,w{i} w1 w2" for i in range(30))]
+    (pictures / "captions.csv").write_text("\n".join(lines))
+    texts = [text for part in load_dataset(str(pictures)).parts.values() for text in part.texts]
+    rows = image_rows(f"images-pixels-8:{model_folder}x6").encode(texts).astype(float)
+    options = {**TINY, "language_model": str(model_folder), "prompt": "w5"}
+    model = PretrainedSceneCaptioner(**options).fit(rows, None)
+    metrics, per_row = model.caption_scores(rows, written=True)
+    assert {"bleu", "image_gain", "retrieval", "exact_match"} <= set(metrics)
+    assert not any(name.endswith("_accuracy") for name in set(metrics) - {"token_accuracy"})
+    assert per_row.shape == (30,)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qlmbench.data.images import features
+from qlmbench.data.images import encoders, features
 from qlmbench.data.images.drawing import render
 from qlmbench.data.images.encoders import clip_encoder, clip_input, quarters
 from qlmbench.data.images.features import image_features, scene_features
@@ -124,3 +124,14 @@ def test_mean_colours_are_those_of_their_squares():
     assert found.shape == (1, 192)
     assert np.flatnonzero(found[0]).tolist() == [3 + 1]
     assert found[0, 4] == 1
+
+
+def test_without_a_network_a_hub_encoder_is_one_line_that_says_what_to_do(monkeypatch):
+    def fetch(source, progress=None):
+        raise UserError("cannot fetch config.json", do="give a local folder")
+
+    monkeypatch.setattr(encoders, "fetch", fetch)
+    with pytest.raises(UserError, match=r"cannot fetch config\.json; check the network, .*HF_HOME"):
+        encoders.load_image_encoder("clip-vit-base-patch32")
+    with pytest.raises(UserError, match="give a local folder"):
+        encoders.load_image_encoder("efficientnet-lite0")

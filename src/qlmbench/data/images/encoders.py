@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from qlmbench.data.cache import Progress
 from qlmbench.data.sources import HubFiles, RegistryPackage, fetch
-from qlmbench.errors import CorruptFileError, unknown
+from qlmbench.errors import CorruptFileError, UserError, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +109,15 @@ def load_image_encoder(name: str, *, progress: Progress | None = None) -> Encode
     """
     known = _known(name)
     if known.source is not None:
-        fetch(known.source, progress=progress)
+        try:
+            fetch(known.source, progress=progress)
+        except CorruptFileError:
+            raise
+        except UserError as error:
+            if not isinstance(known.source, HubFiles):
+                raise
+            do = "check the network, or copy the hub's cache (HF_HOME) from where there is one"
+            raise UserError(error.what, expected=error.expected, do=do) from error
     return known.load()
 
 
