@@ -5,14 +5,15 @@ They are written anew before each build, so that they never say anything else th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from qlmbench.cli import main
+from qlmbench.registry import study_folders
 from qlmbench.report.blocks import Block, Heading, Myst, Text
-from qlmbench.report.overview import MEANING, overview_blocks
+from qlmbench.report.overview import MEANING, overview_blocks, readme_table
 from qlmbench.report.page import StudyPage
 from qlmbench.report.reports import load_pages, site_files, with_notebook_link
 from qlmbench.report.site import CSS
@@ -23,6 +24,8 @@ NOTHING = "No study has committed records yet. `qlmbench run qllm` makes some."
 NO_SPEED = "# How fast\n\nNot measured yet: `python benchmarks/run_all.py` does it.\n"
 PLAIN = "results-overview.inc"
 """The overview without its heading, which other pages include."""
+FROM_PARTS = "../../results/{name}.md"
+"""From a page on a part of the suite to the results of a study."""
 
 
 def write_all(docs: Path, results: Path) -> None:
@@ -44,6 +47,7 @@ def write_all(docs: Path, results: Path) -> None:
     _write_speed(docs / "guide", results / "benchmarks")
     _replace(docs / "notebooks", notebooks(docs.parent / "notebooks"))
     write_changed(docs, {PLAIN: overview(pages)})
+    write_changed(docs / "guide" / "parts", findings(pages, sorted(study_folders())))
     write_changed(docs / "_static", {"qlmbench.css": CSS})
     write_changed(docs / "reference", {"commands.md": command_reference()})
 
@@ -88,6 +92,25 @@ def overview(pages: list[StudyPage]) -> str:
     legend = Text(MEANING)
     kept = [block for block in blocks if block != legend and not _is_title(block)]
     return flavour.write([*kept, legend])
+
+
+def findings(pages: list[StudyPage], studies: Iterable[str]) -> dict[str, str]:
+    """Write the main claims of each study with their verdicts, for the guide's pages on parts."""
+    with_records = {page.study.name: page for page in pages}
+    return {
+        f"{name}.inc": _finding(with_records[name]) if name in with_records else _nothing_of(name)
+        for name in studies
+    }
+
+
+def _finding(page: StudyPage) -> str:
+    table = readme_table([page], Myst(), FROM_PARTS)
+    link = FROM_PARTS.format(name=page.study.name)
+    return f"{table}\n\n{MEANING} [All claims, controls and costs]({link}).\n"
+
+
+def _nothing_of(study: str) -> str:
+    return f"No records are committed yet: `qlmbench run {study}` makes some.\n"
 
 
 def _is_title(block: Block) -> bool:

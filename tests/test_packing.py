@@ -10,9 +10,11 @@ from qlmbench.packing import (
     pack_classes,
     pack_numbers,
     pack_rows,
+    pack_texts,
     unpack_classes,
     unpack_numbers,
     unpack_rows,
+    unpack_texts,
 )
 
 
@@ -50,3 +52,19 @@ def test_packed_numbers_are_read_back_to_three_digits(values: list[float]) -> No
 def test_numbers_that_are_not_whole_are_refused(text: str) -> None:
     with pytest.raises(ValueError):
         unpack_numbers(text)
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\n", codec="utf-8")), max_size=20))
+def test_packed_texts_are_read_back(texts: list[str]) -> None:
+    assert unpack_texts(pack_texts(texts)) == texts
+
+
+@pytest.mark.parametrize("text", ["1:AAAA", "1:x", "abc", "2:" + pack_texts(["a"]).split(":")[1]])
+def test_texts_that_are_not_whole_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        unpack_texts(text)
+
+
+def test_a_text_of_two_lines_is_refused() -> None:
+    with pytest.raises(ValueError, match="one line"):
+        pack_texts(["a", "b\nc"])

@@ -89,6 +89,17 @@ def test_cases_write_out_one_arm_each(tmp_path: Path) -> None:
     assert study.arm("p-4m").title == "4 modes"
 
 
+@pytest.mark.parametrize(
+    "faulty",
+    ['name="p"\nparams="x"', 'name="p-{n.x}"', 'name="p-{n[x]}"', 'name="p-{m}"', 'name="p-{"'],
+)
+def test_a_faulty_template_of_cases_is_one_line(tmp_path: Path, faulty: str) -> None:
+    arm = f'[[arms]]\n{faulty}\nkind="paper"\nmodel="m:C"\ncases=[{{n=2}}]\n'
+    with pytest.raises(UserError, match=r"study\.toml: key 'arms'") as caught:
+        load_study(write(tmp_path, MINIMAL + arm))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_selection_needs_exactly_one_rule() -> None:
     with pytest.raises(ValueError, match="exactly one"):
         Selection()

@@ -1,5 +1,6 @@
 """Records survive crashes, races and damage: none is lost, none is used when damaged."""
 
+import gc
 import json
 import os
 import signal
@@ -20,8 +21,11 @@ from qlmbench.records import (
     Predictions,
     Record,
     SplitLabels,
+    environment_id,
 )
 from qlmbench.store import Store, seal, unseal
+
+PYTHON = {"python": "3"}
 
 
 def outcome(i: int, *, status: str = "ok", value: float = 0.5) -> Outcome:
@@ -34,7 +38,7 @@ def outcome(i: int, *, status: str = "ok", value: float = 0.5) -> Outcome:
             repetition=i,
             status=status,  # type: ignore[arg-type]
             metrics={"test_accuracy": value},
-            environment="env",
+            environment=environment_id(PYTHON),
             error="" if status == "ok" else "ArithmeticError: no",
         ),
         predictions=Predictions(id=key, validation="01", test="0110"),
@@ -42,7 +46,7 @@ def outcome(i: int, *, status: str = "ok", value: float = 0.5) -> Outcome:
         split=SplitLabels(
             repetition=i, digest="d", test_digest="t", n_train=4, validation="01", test="0101"
         ),
-        environment={"python": "3"},
+        environment=PYTHON,
     )
 
 
@@ -51,12 +55,14 @@ def test_what_is_saved_is_read_before_and_after_consolidation(tmp_path: Path) ->
     for i in range(5):
         store.save(outcome(i))
     before = {r.id: r for r in store.records()}
+    beside = (store.predictions(), store.curves(), store.splits())
     store.consolidate()
     assert {r.id: r for r in store.records()} == before
+    assert (store.predictions(), store.curves(), store.splits()) == beside
     assert len(before) == 5
     assert not any((tmp_path / "trials").iterdir())
     assert len(store.predictions()) == len(store.curves()) == len(store.splits()) == 5
-    assert store.environments() == {"env": {"python": "3"}}
+    assert store.environments() == {environment_id(PYTHON): PYTHON}
 
 
 def test_tables_do_not_depend_on_the_order_of_arrival(tmp_path: Path) -> None:
@@ -91,6 +97,43 @@ def test_failures_are_kept_apart_and_go_when_the_trial_finishes(tmp_path: Path) 
     assert store.failures() == []
     assert len(store.records()) == 2
     assert not (tmp_path / "failures.jsonl").exists()
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\n", "\r\n"])
+def test_a_row_may_hold_any_character_that_ends_a_line(tmp_path: Path, end: str) -> None:
+    failed = outcome(1, status="failed")
+    message = f"one{end}two"
+    record = failed.record.model_copy(update={"error": message})
+    store = Store(tmp_path)
+    store.save(failed.model_copy(update={"record": record}))
+    store.consolidate()
+    assert [failure.error for failure in store.failures()] == [message]
+    assert store.problems == []
+
+
+def test_a_table_with_the_line_ends_of_another_system_is_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for i in range(3):
+        store.save(outcome(i))
+    store.consolidate()
+    table = tmp_path / "records.jsonl"
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(store.records()) == 3
+    assert store.problems == []
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path: Path, enabled: bool) -> None:
+    store = Store(tmp_path)
+    store.save(outcome(1))
+    store.consolidate()
+    before = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        store.records()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable() if before else gc.disable()
 
 
 @settings(max_examples=30, deadline=None)

@@ -39,7 +39,6 @@ with tempfile.TemporaryDirectory() as folder:
         use_cpu=True,
         report_to=[],
         save_strategy="no",
-        remove_unused_columns=False,  # else the Trainer looks for arguments of the outer model
         disable_tqdm=True,
     )
     trained = Trainer(model=model, args=arguments, train_dataset=rows).train()

@@ -10,7 +10,9 @@ from qlmbench.vision.scene_scores import score_scenes, score_words
 class SceneCaptioner(Captioner):
     """A captioner whose rows are scenes; see `qlmbench.vision.captioner.Captioner`."""
 
-    def caption_scores(self, X: FloatArray, written: bool) -> tuple[dict[str, float], FloatArray]:
+    def caption_scores(
+        self, X: FloatArray, written: bool
+    ) -> tuple[dict[str, float], FloatArray, list[str]]:
         """Score the captions of rows.
 
         Parameters
@@ -27,8 +29,10 @@ class SceneCaptioner(Captioner):
             By name, without a role; see `qlmbench.vision.scene_scores`.
         log_likelihoods : ndarray of float64, shape (n,)
             Of the right captions, in nats a word.
+        captions : list of str
+            What was written, a caption a row; empty where nothing is.
         """
         if not written:
-            return score_words(self, X)
+            return *score_words(self, X), []
         scores = score_scenes(self, X)
-        return scores.metrics, scores.log_likelihoods
+        return scores.metrics, scores.log_likelihoods, scores.captions

@@ -26,7 +26,9 @@ class PretrainedSceneCaptioner(PretrainedCaptioner):
         super().__init__(**options)
         self.n_sought = n_sought
 
-    def caption_scores(self, X: FloatArray, written: bool) -> tuple[dict[str, float], FloatArray]:
+    def caption_scores(
+        self, X: FloatArray, written: bool
+    ) -> tuple[dict[str, float], FloatArray, list[str]]:
         """Score the captions of rows.
 
         Parameters
@@ -44,6 +46,8 @@ class PretrainedSceneCaptioner(PretrainedCaptioner):
             are the words of scenes.
         log_likelihoods : ndarray of float64, shape (n,)
             Of the right captions, in nats a word.
+        captions : list of str
+            What was written, a caption a row; empty where nothing is.
         """
         right, own = self.captions(X), self.score_rows(X)
         words = np.array([len(caption.split()) + 1 for caption in right])
@@ -55,13 +59,14 @@ class PretrainedSceneCaptioner(PretrainedCaptioner):
         }
         per_row = own.log_likelihoods / words
         if not written:
-            return metrics, per_row
+            return metrics, per_row, []
+        captions = self.generate(X)
         other = self.score_rows(X, np.roll(np.arange(len(X)), -1))
         with_another = -float(other.log_likelihoods.sum() / words.sum())
         metrics |= {
-            **score_captions(self.generate(X), right),
+            **score_captions(captions, right),
             "cross_entropy_other_image": with_another,
             "image_gain": with_another - cross_entropy,
             "retrieval": float(self.retrieval(X, n_rows=self.n_sought).mean()),
         }
-        return metrics, per_row
+        return metrics, per_row, captions

@@ -10,10 +10,10 @@ from sklearn.utils import Tags
 from torch import Tensor, nn
 
 from qlmbench.models.layers import StackedLinear
-from qlmbench.models.measurement import Measurement, check_noise, check_shots
+from qlmbench.models.measured import MeasuredClassifier, MeasuredNetwork
 from qlmbench.models.photonic import SHOTS_ON_HARDWARE
 from qlmbench.models.qubit import make_circuit, refuse_noise_in_training
-from qlmbench.models.stacked import StackedClassifier, TrainingOptions
+from qlmbench.models.stacked import TrainingOptions
 from qlmbench.models.training import Problem
 from qlmbench.quantum.qubit_description import CircuitDescription, Gate, weight
 from qlmbench.quantum.qubit_patterns import (
@@ -30,7 +30,7 @@ from qlmbench.records import Cost
 _AMPLITUDES = 2**17
 
 
-class SQEClassifier(StackedClassifier):
+class SQEClassifier(MeasuredClassifier):
     """Amplitude-encoded circuits, whose Z feed a re-uploading circuit, whose Z is read linearly.
 
     The embedding, zero-padded and normalised, is the state of each of `n_encoders` circuits.
@@ -129,11 +129,6 @@ class SQEClassifier(StackedClassifier):
         self.depolarizing = depolarizing
         self.n_trajectories = n_trajectories
 
-    @property
-    def conditions(self) -> frozenset[str]:
-        """Arguments that `under` may change."""
-        return frozenset({"shots", "depolarizing", "n_trajectories", "random_state"})
-
     @classmethod
     def build(
         cls, heads: Sequence[Self], n_features: int, n_classes: int, dtype: torch.dtype
@@ -212,10 +207,6 @@ class SQEClassifier(StackedClassifier):
         tags.classifier_tags.poor_score = True
         return tags
 
-    def _check_conditions(self) -> None:
-        check_shots(self.shots)
-        check_noise(self.depolarizing, self.n_trajectories)
-
     def _check_sizes(self, n_features: int) -> None:
         for name in ("n_encoder_qubits", "n_encoders", "n_reuploading"):
             if getattr(self, name) < 1:
@@ -237,18 +228,9 @@ class SQEClassifier(StackedClassifier):
         if not 1 <= self.n_measured <= qpu:
             raise ValueError(f"n_measured={self.n_measured}; expected 1 to n_qpu_qubits={qpu}")
 
-    def _evaluation_network(self) -> nn.Module:
-        network = super()._evaluation_network()
-        assert isinstance(network, SQENetwork)
-        if self.shots is not None or self.depolarizing > 0:
-            network.measurement = Measurement(
-                self.random_state, self.shots, self.depolarizing, self.n_trajectories
-            )
-        return network
 
-
-class SQENetwork(nn.Module):
-    """Encoders, second circuit, linear readout: (R, n, F) to (R, n, C)."""
+class SQENetwork(MeasuredNetwork):
+    """Encoders, second circuit (which is measured), linear readout: (R, n, F) to (R, n, C)."""
 
     def __init__(
         self, encoders: Sequence[QubitCircuit], circuit: QubitCircuit, readout: nn.Module
@@ -257,8 +239,6 @@ class SQENetwork(nn.Module):
         self.encoders = nn.ModuleList(encoders)
         self.circuit = circuit
         self.readout = readout
-        #: How the second circuit is measured; exactly without.
-        self.measurement: Measurement | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""

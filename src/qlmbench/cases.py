@@ -13,9 +13,11 @@ def expand_cases(arm: object) -> list[object]:
     cases = arm["cases"]
     if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
         raise ValueError(f"cases of arm {arm.get('name')!r} must be a list of tables")
+    if not isinstance(template.get("params", {}), dict):
+        raise ValueError(f"params of arm {arm.get('name')!r} must be a table")
     try:
         return _written_out(template, cases)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"arm {arm.get('name')!r}: no case gives {error}") from None
 
 

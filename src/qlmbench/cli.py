@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -27,15 +29,42 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _stopped_by_sigterm():
+                return super().invoke(ctx)
         except UserError as error:
             click.echo(f"qlmbench: {error}", err=True)
             ctx.exit(2)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             click.echo("qlmbench: stopped; finished trials are kept, run again to go on", err=True)
-            ctx.exit(130)
+            ctx.exit(128 + (signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT))
         except BrokenPipeError:
             _leave_quietly()
+        except OSError as error:  # a full disk, a folder that is locked, a name that is too long
+            where = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"qlmbench: {where}{error.strerror or error}", err=True)
+            ctx.exit(2)
+
+
+class _Terminated(KeyboardInterrupt):
+    """Someone, a batch system for example, asked this process to end."""
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM stop a command as Ctrl-C does: what is finished is put in its place first."""
+
+    def stop(*_: object) -> NoReturn:
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not the main thread: whoever started it deals with signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _leave_quietly() -> NoReturn:
@@ -132,6 +161,7 @@ def main() -> None:
       qlmbench plan qllm                     what a run would do, and how long it takes
       qlmbench run qllm                      run it; a second time runs what is missing
       qlmbench run qllm --arm 'photonic-8m*' --repetitions 5
+      qlmbench new my-paper                  start a study of your own
       qlmbench report qllm                   tables, figures and a page of the records
       eval "$(qlmbench completion bash)"     completion in this shell
     """  # noqa: D301 - click takes the control character, not its name
@@ -148,6 +178,30 @@ def list_studies() -> None:
     for name in names:
         study = get_study(name)
         click.echo(f"{name:<22} {study.summary}")
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="Where to begin.  [default: the current folder]",
+)
+def new(name: str, directory: Path) -> None:
+    """Start a study: files that run as they stand, for a paper to be filled in.
+
+    In a checkout of qlmbench they go below reproductions/, anywhere else into a package of their
+    own.
+    """
+    from qlmbench.scaffold import new_study, next_steps
+
+    made = new_study(name, directory)
+    for path in made.files:
+        click.echo(f"wrote {path}")
+    click.echo("\nIt runs as it stands:")
+    for line in next_steps(made):
+        click.echo(f"  {line}")
 
 
 @main.command()
@@ -324,6 +378,8 @@ def compare(a: Path, b: Path, tolerance: float) -> None:
     """Compare two runs of one study, such as runs/qllm/default and results/qllm/default."""
     from qlmbench.report import compare_runs
 
+    if not 0 <= tolerance < math.inf:  # with not-a-number, any two runs would agree
+        raise UserError(f"--tolerance {tolerance}", expected="a number that is 0 or more")
     text, agree = compare_runs(a, b, tolerance)
     click.echo(text)
     if not agree:

@@ -25,8 +25,9 @@ from qlmbench.errors import UserError
 from qlmbench.metrics import IntArray
 from qlmbench.models.parameters import count_parameters
 from qlmbench.models.stacked_model import StackedModel
+from qlmbench.packing import pack_texts
 from qlmbench.plan import Trial
-from qlmbench.provenance import environment, environment_id
+from qlmbench.provenance import environment
 from qlmbench.records import (
     AttentionMap,
     AttentionMaps,
@@ -39,6 +40,7 @@ from qlmbench.records import (
     Record,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 from qlmbench.registry import model_class
 from qlmbench.seeding import seed_for
@@ -263,11 +265,12 @@ def _outcome(trial: Trial, candidates: Sequence[_Candidate], data: RepetitionDat
     train = _training_rows(trial, data)
     metrics: dict[str, float] = {}
     predicted: dict[str, str] = {}
+    written: tuple[str, ...] = ()
     test = data.role("test")
     for role, rows in (("train", train), ("validation", data.role("validation")), ("test", test)):
         scored = score(trial.task, role, model, rows, n_classes)
         metrics |= scored.metrics
-        predicted[role] = scored.predictions
+        predicted[role], written = scored.predictions, scored.texts
     if hasattr(model, "diagnostics"):
         metrics |= model.diagnostics(test[0])
     cost = model.hardware_cost(len(train[1])) if hasattr(model, "hardware_cost") else None
@@ -288,7 +291,10 @@ def _outcome(trial: Trial, candidates: Sequence[_Candidate], data: RepetitionDat
     return Outcome(
         record=record,
         predictions=Predictions(
-            id=trial.id, validation=predicted["validation"], test=predicted["test"]
+            id=trial.id,
+            validation=predicted["validation"],
+            test=predicted["test"],
+            texts=pack_texts(written),
         ),
         curves=_curves(trial.id, model),
         tuning=_tuning(trial.id, candidates),

@@ -1,8 +1,9 @@
-"""Classes, row numbers and a number a row as short text, for tables with thousands of them."""
+"""Classes, row numbers, and a number or a text a row, as short text for tables with thousands."""
 
 from __future__ import annotations
 
 import base64
+import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,42 @@ def unpack_numbers(text: str) -> NDArray[np.float64]:
 def holds_classes(text: str) -> bool:
     """Whether a text was written by `pack_classes`."""
     return not text.startswith(_HALF)
+
+
+def pack_texts(texts: Sequence[str]) -> str:
+    """Write texts of one line each: ``<n>:<base64>`` of their lines, compressed; empty for none.
+
+    Raises
+    ------
+    ValueError
+        If a text has several lines.
+    """
+    if broken := next((text for text in texts if "\n" in text), None):
+        raise ValueError(f"got {broken!r}; expected texts of one line")
+    if not texts:
+        return ""
+    packed = zlib.compress("\n".join(texts).encode(), level=9)
+    return f"{len(texts)}:{base64.b64encode(packed).decode('ascii')}"
+
+
+def unpack_texts(text: str) -> list[str]:
+    """Read what `pack_texts` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the text is not whole.
+    """
+    if not text:
+        return []
+    n, packed = text.split(":")
+    try:
+        lines = zlib.decompress(base64.b64decode(packed, validate=True)).decode().split("\n")
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if len(lines) != int(n):
+        raise ValueError(f"{len(lines)} lines are not {n} texts")
+    return lines
 
 
 def pack_rows(rows: Sequence[int], total: int) -> str:

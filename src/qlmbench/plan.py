@@ -17,6 +17,7 @@ from qlmbench.data.encoders import encoder_identity
 from qlmbench.errors import UserError, unknown
 from qlmbench.records import RunInfo
 from qlmbench.spec import (
+    MOST_REPETITIONS,
     Arm,
     EncoderTuning,
     Protocol,
@@ -143,8 +144,10 @@ def make_plans(
     UserError
         If the profile, a setting, an arm, the dataset or the encoder is not known.
     """
-    if repetitions is not None and repetitions < 1:
-        raise UserError(f"{repetitions} repetitions asked for", expected="at least 1")
+    if repetitions is not None and not 1 <= repetitions <= MOST_REPETITIONS:
+        raise UserError(
+            f"{repetitions} repetitions asked for", expected=f"1 to {MOST_REPETITIONS:,}"
+        )
     protocols = _chosen_settings(study, profile, settings)
     _must_match(study, arms)
     datasets = _replaced_data(study.profile(profile).dataset, protocols, data)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import subprocess
 from functools import cache
@@ -33,12 +31,6 @@ def environment() -> dict[str, str]:
         "processor": _processor(),
         "commit": commit(),
     }
-
-
-def environment_id(description: dict[str, str]) -> str:
-    """Return a short key of an environment."""
-    text = json.dumps(description, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def commit() -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from qlmbench.spec import Scalar
 
@@ -13,6 +15,12 @@ class Entry(BaseModel):
     """Base of everything in the store."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def environment_id(description: dict[str, str]) -> str:
+    """Return a short key of an environment: a hash of what it is."""
+    text = json.dumps(description, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 class Parameters(Entry):
@@ -28,7 +36,7 @@ class Parameters(Entry):
     """Parameters that no output depends on."""
     dead_classical: int = 0
     """How many of these stand outside the circuit."""
-    dead_in: dict[str, int] = {}
+    dead_in: dict[str, int] = Field(default_factory=dict)
     """Where they are: number by name of the parameter tensor."""
 
     @property
@@ -55,9 +63,9 @@ class Record(Entry):
     arm: str
     repetition: int
     status: Literal["ok", "failed"] = "ok"
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     """Metric values; accuracy and its kin as fractions, losses in nats."""
-    chosen: dict[str, Scalar] = {}
+    chosen: dict[str, Scalar] = Field(default_factory=dict)
     """Configuration that validation chose, where the arm was tuned."""
     parameters: Parameters | None = None
     cost: Cost | None = None
@@ -86,6 +94,8 @@ class Predictions(Entry):
     id: str
     validation: str
     test: str
+    texts: str = ""
+    """What was written for the test rows, or for the first of them: captions."""
 
 
 class Curves(Entry):
@@ -174,4 +184,4 @@ class Outcome(Entry):
     conditions: Conditions | None = None
     attention: AttentionMaps | None = None
     split: SplitLabels | None = None
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,23 +16,51 @@ from qlmbench.spec import Study
 from qlmbench.study_file import load_study
 
 ENTRY_POINTS = "qlmbench.studies"
-"""Group under which an installed package names a module whose folder holds a study.toml."""
+"""Group under which an installed package names a package of it that holds a study.toml."""
 
 
 def study_folders() -> dict[str, Path]:
     """Find the folders of all studies, by name.
 
     A study of the working folder hides an installed one of the same name.
+
+    Raises
+    ------
+    UserError
+        If an installed package names a module that is not there, or has no study.toml.
     """
-    found: dict[str, Path] = {}
-    for entry in entry_points(group=ENTRY_POINTS):
-        spec = importlib.util.find_spec(entry.value)
-        if spec is not None and spec.origin is not None:
-            found[entry.name] = Path(spec.origin).parent
+    found = dict(_installed_folders())
     for root in _roots():
         for file in sorted(root.glob("*/study.toml")):
             found[file.parent.name] = file.parent
     return found
+
+
+@cache
+def _installed_folders() -> dict[str, Path]:
+    """Find the studies of installed packages, which stay the same while a process runs.
+
+    All packages are looked through for that, which takes as long as a small trial.
+    """
+    found: dict[str, Path] = {}
+    for entry in entry_points(group=ENTRY_POINTS):
+        found[entry.name] = _installed_folder(entry)
+    return found
+
+
+def _installed_folder(entry: EntryPoint) -> Path:
+    try:
+        spec = importlib.util.find_spec(entry.value)
+    except ModuleNotFoundError:  # of the package that the module is in
+        spec = None
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        if (Path(folder) / "study.toml").is_file():
+            return Path(folder)
+    package = entry.dist.name if entry.dist is not None else "an installed package"
+    raise UserError(
+        f"study {entry.name!r} of {package}: there is no {entry.value!r} with a study.toml",
+        do=f"install {package} again, or remove it",
+    )
 
 
 def _roots() -> list[Path]:

@@ -134,11 +134,21 @@ def run_plan(
                 store.consolidate()
         except OSError as error:
             raise store.unwritable(error) from None
-    elif store.info() is None and store.folder.exists():
-        store.save_info(plan.info)
+    else:
+        _tidy(plan, store)
     summary.seconds = time.perf_counter() - started
     summary.problems = store.problems
     return summary
+
+
+def _tidy(plan: Plan, store: Store) -> None:
+    """Put in its place what a run that was stopped at its very end left behind."""
+    try:
+        store.consolidate()
+        if store.info() is None and store.folder.exists():
+            store.save_info(plan.info)
+    except OSError as error:
+        raise store.unwritable(error) from None
 
 
 def _outcomes(

@@ -84,7 +84,8 @@ def status_lines(results: Path, study: str | None) -> tuple[list[str], list[str]
         )
     lines, problems = [], []
     for store in stores:
-        records, failures = store.records(), store.failures()
+        records = store.records()
+        failures = store.failures(records)
         lines.append(f"{store.folder}: {_counted(records)}, {len(failures)} failed")
         lines += [f"  failed: {r.arm}, repetition {r.repetition}: {r.error}" for r in failures[:10]]
         problems += store.problems

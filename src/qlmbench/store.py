@@ -3,17 +3,19 @@
 A run's folder holds one table a kind (``records.jsonl``, ``predictions.jsonl``, ...), one row a
 trial, sorted, so that a diff shows what changed. While a run goes on, each finished trial is one
 file under ``trials/``; `Store.consolidate` moves them into the tables. Each row carries a checksum
-of itself: a row that was cut off or altered is reported, set aside and run again, never used.
+of itself, as ``run.json`` does; an environment's key is a hash of it. A row that was cut off or
+altered is reported, set aside and run again, never used.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,10 +34,13 @@ from qlmbench.records import (
     RunInfo,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 
 E = TypeVar("E", bound=Entry)
 _ENVIRONMENTS = TypeAdapter(dict[str, dict[str, str]])
+_OBJECT = TypeAdapter(dict[str, Any])
+_INFO_CHECK = "check"
 _CHECK = ',"check":"'
 _TAIL = len(_CHECK) + 8 + len('"}')
 
@@ -125,7 +130,9 @@ class Store:
     def save_info(self, info: RunInfo) -> None:
         """Write down what the trials of this run share."""
         if self.info() != info:
-            write_atomically(self.folder / "run.json", info.model_dump_json(indent=1) + "\n")
+            sealed = {**info.model_dump(mode="json"), _INFO_CHECK: _info_digest(info)}
+            text = json.dumps(sealed, indent=1, ensure_ascii=False)
+            write_atomically(self.folder / "run.json", text + "\n")
 
     def finished(self) -> set[str]:
         """Return the trials that need not run again: with record, predictions and labels."""
@@ -170,58 +177,71 @@ class Store:
         """Return what the trials of this run share; None where that is not known."""
         path = self.folder / "run.json"
         try:
-            return RunInfo.model_validate_json(path.read_bytes())
+            given = _OBJECT.validate_json(path.read_bytes())
+            stated = given.pop(_INFO_CHECK, None)
+            info = RunInfo.model_validate(given)
         except FileNotFoundError:
             return None
         except ValidationError:
+            stated, info = "", None
+        # Folders written before there was a checksum have none.
+        if info is None or stated not in (None, _info_digest(info)):
             self._report(f"{path}: damaged; running the study again writes it anew")
             return None
+        return info
 
     def records(self) -> list[Record]:
         """Return the finished trials."""
         return self._with_pending("records", Record, "ok")
 
-    def failures(self) -> list[Record]:
-        """Return the trials that failed and have not finished since."""
+    def failures(self, records: Iterable[Record] | None = None) -> list[Record]:
+        """Return the trials that failed and have not finished since.
+
+        Whoever has the finished trials already may give them, and they are not read again.
+        """
         failed = self._with_pending("failures", Record, "failed")
-        records = self.records() if failed else []
-        done = {(record.arm, record.repetition) for record in records}
+        if failed and records is None:
+            records = self.records()
+        done = {(record.arm, record.repetition) for record in records or ()}
         return [f for f in failed if (f.arm, f.repetition) not in done]
 
     def predictions(self) -> dict[str, Predictions]:
         """Return predictions by trial."""
-        return {row.id: row for row in self._rows("predictions", Predictions)}
+        return {row.id: row for row in self._parts("predictions", Predictions)}
 
     def curves(self) -> dict[str, Curves]:
         """Return training curves by trial."""
-        return {row.id: row for row in self._rows("curves", Curves)}
+        return {row.id: row for row in self._parts("curves", Curves)}
 
     def tuning(self) -> dict[str, Tuning]:
         """Return what tuning tried, by trial."""
-        return {row.id: row for row in self._rows("tuning", Tuning)}
+        return {row.id: row for row in self._parts("tuning", Tuning)}
 
     def conditions(self) -> dict[str, Conditions]:
         """Return the scores under other conditions, by trial."""
-        return {row.id: row for row in self._rows("conditions", Conditions)}
+        return {row.id: row for row in self._parts("conditions", Conditions)}
 
     def attention(self) -> dict[str, AttentionMaps]:
         """Return where the attention of trained models goes in a few texts, by trial."""
-        return {row.id: row for row in self._rows("attention", AttentionMaps)}
+        return {row.id: row for row in self._parts("attention", AttentionMaps)}
 
     def splits(self) -> dict[int, SplitLabels]:
         """Return true labels by repetition."""
-        return {row.repetition: row for row in self._rows("splits", SplitLabels)}
+        return {row.repetition: row for row in self._parts("splits", SplitLabels, "split")}
 
     def environments(self) -> dict[str, dict[str, str]]:
         """Return the environments that trials ran in, by key."""
         path = self.folder / "environments.json"
         try:
-            return _ENVIRONMENTS.validate_json(path.read_bytes())
+            found = _ENVIRONMENTS.validate_json(path.read_bytes())
         except FileNotFoundError:
             return {}
         except ValidationError:
+            found = {"": {}}
+        sound = {key: value for key, value in found.items() if environment_id(value) == key}
+        if len(sound) < len(found):
             self._report(f"{path}: damaged; environments of earlier trials are not shown")
-            return {}
+        return sound
 
     # ---- tables --------------------------------------------------------------------------
 
@@ -241,13 +261,17 @@ class Store:
         if not path.exists():
             return []
         rows = []
-        text = path.read_bytes().decode("utf-8", errors="replace")
-        for number, line in enumerate(text.splitlines(), start=1):
-            row = _parse(line, kind)
-            if row is None:
-                self._report(f"{path}, line {number}: damaged row ignored; its trial runs again")
-            else:
-                rows.append(row)
+        # Bytes are split at ends of lines alone; text also at characters that a row may hold.
+        lines = path.read_bytes().splitlines()
+        with _collector_paused():
+            for number, line in enumerate(lines, start=1):
+                row = _parse(line.decode("utf-8", errors="replace"), kind)
+                if row is None:
+                    self._report(
+                        f"{path}, line {number}: damaged row ignored; its trial runs again"
+                    )
+                else:
+                    rows.append(row)
         return rows
 
     def _read_outcome(self, path: Path) -> Outcome | None:
@@ -264,6 +288,11 @@ class Store:
         pending = [o.record for o in self._outcomes() if o.record.status == status]
         rows = {row.id: row for row in self._rows(table, kind)}
         return list((rows | {record.id: record for record in pending}).values())
+
+    def _parts(self, table: str, kind: type[E], part: str = "") -> list[E]:
+        """Read a side table, and what finished trials that are not in it yet have of it."""
+        pending = [getattr(o, part or table) for o in self._outcomes() if o.record.status == "ok"]
+        return [*self._rows(table, kind), *(row for row in pending if row is not None)]
 
     def _outcomes(self) -> list[Outcome]:
         """Read the trials that stand in files of their own; those just moved away are met later."""
@@ -318,8 +347,24 @@ def _order(row: Entry) -> tuple[str, int, str]:
     )
 
 
+def _info_digest(info: RunInfo) -> str:
+    return hashlib.sha256(info.model_dump_json().encode()).hexdigest()[:8]
+
+
 def _without_name(identity: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in identity.items() if key != "name"}
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from walking all rows read so far, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _parse(line: str, kind: type[E]) -> E | None:

@@ -34,12 +34,15 @@ class Score:
         Nats a row, or a token; NaN for a model without probabilities.
     predictions : str
         What is kept of each row, packed.
+    texts : tuple of str
+        What the model wrote, for the first rows or for all; empty for models that do not write.
     """
 
     metrics: dict[str, float]
     accuracy: float
     loss: float
     predictions: str
+    texts: tuple[str, ...] = ()
 
 
 def score(task: Task | None, role: str, model: Any, rows: Rows, n_classes: int) -> Score:
@@ -54,9 +57,9 @@ def score(task: Task | None, role: str, model: Any, rows: Rows, n_classes: int) 
     model : estimator
         A classifier; or a language model, with ``log_likelihoods(X)``, shape (n, T), and
         ``predict(X)``, the most likely token at each place; or a captioner, with
-        ``caption_scores(X, written)``: metrics by name without a role, and the log-likelihood of
-        each caption in nats a word, shape (n,). Where nothing is to be written, the metrics are
-        those of words given the right words before them.
+        ``caption_scores(X, written)``: metrics by name without a role, the log-likelihood of
+        each caption in nats a word, shape (n,), and the captions that it wrote. Where nothing is to
+        be written, the metrics are those of words given the right words before them.
     rows : tuple of ndarray
         Features or token ids, and class indices; of captions features, then ids.
     n_classes : int
@@ -94,12 +97,13 @@ def _language_model(role: str, model: Any, rows: Rows, n_classes: int) -> Score:
 
 
 def _captioning(role: str, model: Any, rows: Rows, n_classes: int) -> Score:
-    metrics, per_row = model.caption_scores(rows[0], written=role == "test")
+    metrics, per_row, texts = model.caption_scores(rows[0], written=role == "test")
     return Score(
         {f"{role}_{name}": float(value) for name, value in metrics.items()},
         float(metrics["token_accuracy"]),
         float(metrics["cross_entropy"]),
         pack_numbers(per_row.tolist()),
+        tuple(texts),
     )
 
 

@@ -1,15 +1,20 @@
 """Models of transformers: adapted by name, unchanged at first, every adapter takes part."""
 
 import copy
+import inspect
+import pickle
+from pathlib import Path
 
 import pytest
 import torch
+import transformers as hf
 from tests.adapters.tiny_models import IDS, MASK, MODELS, make, run
 from torch import nn
 
 from qlmbench.adapters import (
     QuantumLoRAConfig,
     QuantumLoRALayer,
+    QuantumLoRAModel,
     add_adapter,
     convert_to_quantum_lora,
     count_parameters,
@@ -62,6 +67,38 @@ def test_a_model_learns_and_its_base_does_not_move(kind: str) -> None:
     assert losses[-1] < losses[0] - 0.02
     after = dict(model.named_parameters())
     assert all(torch.equal(after[name], value) for name, value in base.items())
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_wrapper_takes_the_arguments_of_its_model_by_their_names(kind: str) -> None:
+    model = make(kind)
+    named = inspect.signature(model.forward)
+    config = QuantumLoRAConfig(r=4, target_modules=MODELS[kind][1])
+    wrapped = get_quantum_lora_model(model, config)
+    assert "input_ids" in named.parameters
+    for each in (wrapped, copy.deepcopy(wrapped), pickle.loads(pickle.dumps(wrapped))):  # noqa: S301
+        assert inspect.signature(each.forward) == named
+        torch.testing.assert_close(each(IDS, attention_mask=MASK)[0], run(wrapped))
+    called = []
+    model.register_forward_hook(lambda *_: called.append(True))
+    QuantumLoRAModel.forward(wrapped, IDS)
+    wrapped.forward(IDS)
+    assert len(called) == 2
+
+
+@pytest.mark.slow
+def test_a_trainer_drops_the_columns_that_the_model_inside_does_not_take(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate")
+    wrapped = get_quantum_lora_model(
+        make("llama"), QuantumLoRAConfig(r=4, target_modules=["q_proj"])
+    )
+    arguments = hf.TrainingArguments(
+        output_dir=str(tmp_path), use_cpu=True, report_to=[], max_steps=1, disable_tqdm=True
+    )
+    rows = [{"input_ids": ids, "labels": ids, "text": "no argument of a model"} for ids in IDS]
+    trainer = hf.Trainer(model=wrapped, args=arguments, train_dataset=rows)
+    assert set(next(iter(trainer.get_train_dataloader()))) == {"input_ids", "labels"}
+    assert trainer.train().global_step == 1
 
 
 def test_a_classifier_head_is_kept_trainable_and_is_not_adapted() -> None:

@@ -168,9 +168,9 @@ def reshape_tensor(folder: Path) -> None:
 
 
 DAMAGES = {
-    "truncated": (truncate, "is damaged or no safetensors file"),
-    "header cut": (cut_header, "is damaged or no safetensors file"),
-    "pickled": (pickled, "is damaged or no safetensors file"),
+    "truncated": (truncate, "is damaged or not a safetensors file"),
+    "header cut": (cut_header, "is damaged or not a safetensors file"),
+    "pickled": (pickled, "is damaged or not a safetensors file"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), f"no .*{WEIGHTS}; expected a folder"),
     "no config": (lambda f: (f / "adapter_config.json").unlink(), "no .*adapter_config.json"),
     "half a config": (

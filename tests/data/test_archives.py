@@ -120,3 +120,51 @@ def test_a_flipped_byte_never_gets_through(
     except CorruptFileError:
         return
     assert (folder / "out/a/b.txt").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/tmp/out.txt", "a/../../out.txt"])
+def test_a_member_that_climbs_out_is_never_unpacked_even_if_it_is_asked_for(
+    tmp_path: Path, name: str
+) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(CONTENT)
+    for archive in (tarred(tmp_path / "x.tar.gz", info, CONTENT), zipped(tmp_path / "x.zip", name)):
+        with pytest.raises(ValueError, match="leads out"):
+            extract(archive, {name: sha256(CONTENT)}, tmp_path / "deep" / "out")
+    assert not list(tmp_path.rglob("out.txt"))
+
+
+def test_members_that_nobody_asked_for_stay_in_the_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        file.writestr("wanted.txt", CONTENT)
+        file.writestr("../climbs.txt", CONTENT)
+        file.writestr("/absolute.txt", CONTENT)
+    extract(tmp_path / "x.zip", {"wanted.txt": sha256(CONTENT)}, tmp_path / "deep" / "out")
+    found = [path.name for path in tmp_path.rglob("*.txt")]
+    assert found == ["wanted.txt"]
+
+
+def test_a_bomb_that_understates_its_size_is_stopped_at_what_it_stated(tmp_path: Path) -> None:
+    size = 10 << 20
+    archive = zipped(tmp_path / "bomb.zip", "zeros.bin", bytes(size))
+    raw = archive.read_bytes()
+    archive.write_bytes(raw.replace(size.to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    with pytest.raises(CorruptFileError, match=r"bomb\.zip"):
+        extract(archive, {"zeros.bin": sha256(bytes(size))}, tmp_path / "out")
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_a_folder_that_is_a_link_out_is_not_followed_by_a_member_of_an_archive(
+    tmp_path: Path,
+) -> None:
+    link = tarfile.TarInfo("a")
+    link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path / "elsewhere")
+    inside = tarfile.TarInfo("a/b.txt")
+    inside.size = len(CONTENT)
+    with tarfile.open(tmp_path / "x.tar", "w") as file:
+        file.addfile(link)
+        file.addfile(inside, io.BytesIO(CONTENT))
+    extract(tmp_path / "x.tar", {"a/b.txt": sha256(CONTENT)}, tmp_path / "out")
+    assert (tmp_path / "out" / "a").is_dir()
+    assert not (tmp_path / "out" / "a").is_symlink()
+    assert not (tmp_path / "elsewhere").exists()

@@ -19,6 +19,7 @@ from qlmbench.records import (
     Record,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 from qlmbench.spec import Arm, ArmKind, Study
 from qlmbench.store import Store
@@ -32,6 +33,7 @@ EVALUATED = {
     "photonic-8-2": {"shots": [100, 1000, 10000], "indistinguishability": [0.8, 0.9]},
     "published-8-2": {"shots": [100, 1000, 10000]},
 }
+ENVIRONMENT = {"python": "3.11.7", "torch": "2.12.0", "commit": "abc", "system": "Linux"}
 LOSS = {"shots": 4.0, "indistinguishability": 0.02}
 _ROLES = {"validation": {"count": 60}, "test": {"rest": True}}
 GAIN = {
@@ -345,7 +347,7 @@ def outcome(
             ),
             cost=Cost(circuits=12_000 * quantum, shots=12_000_000 * quantum) if quantum else None,
             seconds=0.2 + 0.05 * place,
-            environment="e0",
+            environment=environment_id(ENVIRONMENT),
             finished=f"2026-01-02T03:04:{repetition:02d}Z",
         ),
         predictions=Predictions(
@@ -362,7 +364,7 @@ def outcome(
             validation=pack_classes([0]),
             test=pack_classes(labels.tolist()),
         ),
-        environment={"python": "3.11.7", "torch": "2.12.0", "commit": "abc", "system": "Linux"},
+        environment=ENVIRONMENT,
     )
 
 

@@ -18,6 +18,7 @@ from qlmbench.records import (
     Record,
     SplitLabels,
     Tuning,
+    environment_id,
 )
 from qlmbench.spec import Arm, Study
 from qlmbench.store import Store
@@ -26,6 +27,7 @@ EPOCHS = 10
 SPEED = {"quantum": 3.0, "classical": 6.0, "matched": 2.5, "frozen": 9.0, "no-cnot": 3.2}
 END = {"quantum": 0.14, "classical": 0.22, "matched": 0.15, "frozen": 0.4, "no-cnot": 0.145}
 SECONDS = {"quantum": 1.3, "classical": 0.012, "matched": 0.013, "frozen": 0.9, "no-cnot": 1.1}
+ENVIRONMENT = {"python": "3.11.7"}
 STUCK = {"frozen": 3}
 """By arm, the number of its first repetitions that never learn."""
 TEXTS = ("12 4 17 11 3 15", "2 9 14 5 5 18", "10 1 13 7 19 6")
@@ -218,7 +220,7 @@ def outcome(arm: Arm, setting: str, repetition: int) -> Outcome:
             cost=Cost(circuits=3 * EPOCHS * 1000, shots=10**6) if arm.tune else None,
             seconds=0.5,
             seconds_per_epoch=_seconds(arm, own) if setting == TIME else None,
-            environment="e0",
+            environment=environment_id(ENVIRONMENT),
             finished=f"2026-01-02T03:04:{repetition:02d}Z",
         ),
         predictions=Predictions(id=trial, validation=text, test=text),
@@ -234,7 +236,7 @@ def outcome(arm: Arm, setting: str, repetition: int) -> Outcome:
             test=pack_classes(labels.tolist()),
             test_rows=pack_rows(range(60), 60),
         ),
-        environment={"python": "3.11.7"},
+        environment=ENVIRONMENT,
     )
 
 

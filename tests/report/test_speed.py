@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from qlmbench.errors import UserError
 from qlmbench.report.speed import bars_table, speed_files, speed_page, speed_site_files, write_speed
 from qlmbench.report.speed_results import Bar, Check, Measurement, Spread, Timing
+from qlmbench.report.speed_suite import suite_losses, suite_sentence
 from qlmbench.report.speed_tables import cases_table, duration, losses, number, summary_table
 
 OURS = [0.001, 0.002, 0.001]
@@ -108,7 +109,7 @@ def scaling() -> Measurement:
 
 
 def suite() -> Measurement:
-    commands = ("python that does nothing", "import qlmbench", "qlmbench --help")
+    commands = ("import torch", "import qlmbench", "qlmbench --help")
     return measurement("suite", [timing("commands", {"command": c}) for c in commands])
 
 
@@ -196,6 +197,22 @@ def test_every_file_that_the_page_shows_is_written(stored):
 def test_the_page_depends_on_the_stored_results_alone(tmp_path):
     folder = store(tmp_path, [sampling()])
     assert speed_files(folder) == speed_files(folder)
+
+
+def test_commands_are_compared_with_the_first_one_round_by_round():
+    seconds = {"import torch": [1.0, 2.0, 4.0], "fast": [0.1, 0.4, 0.4], "slow": [2.0, 8.0, 8.0]}
+    commands = [
+        Timing.of("commands", {"command": name}, "whole process", {"qlmbench": values})
+        for name, values in seconds.items()
+    ]
+    measured = measurement("suite", commands)
+    assert suite_sentence(measured) == "Times as long as import torch: fast 0.1; slow 2."
+    assert suite_losses(measured) == (
+        "These take longer than import torch: slow, 2 (2 to 3) times."
+    )
+    assert suite_losses(measurement("suite", commands[:2])) == (
+        "Nothing takes longer than import torch."
+    )
 
 
 def test_writing_twice_changes_nothing(tmp_path):

@@ -49,15 +49,16 @@ def test_every_score_of_test_rows_is_one_that_a_claim_may_name(rows, fitted):
 
 def test_scores_without_writing_are_those_with_it(rows, fitted):
     model = fitted("linear")
-    words, per_row = model.caption_scores(rows, written=False)
-    scores, again = model.caption_scores(rows, written=True)
+    words, per_row, none = model.caption_scores(rows, written=False)
+    scores, again, texts = model.caption_scores(rows, written=True)
     assert words == {name: scores[name] for name in words}
     assert (per_row == again).all()
+    assert (len(none), len(texts)) == (0, len(rows))
 
 
 def test_another_image_matters_to_what_sees_images_and_to_nothing_else(rows, fitted):
     for projector, matters in (("full", True), ("zero", False)):
-        scores, _ = fitted(projector).caption_scores(rows, written=True)
+        scores, *_ = fitted(projector).caption_scores(rows, written=True)
         assert (scores["image_gain"] != 0) == matters
         assert scores["cross_entropy_other_image"] - scores["cross_entropy"] == pytest.approx(
             scores["image_gain"], abs=1e-12
@@ -91,7 +92,7 @@ def test_every_arm_of_a_width_differs_in_the_projector_alone():
 
 def test_losses_are_in_nats_a_word_and_the_end_is_one(rows):
     model = PretrainedSceneCaptioner(**TINY).fit(rows, None)
-    metrics, per_row = model.caption_scores(rows, written=False)
+    metrics, per_row, _ = model.caption_scores(rows, written=False)
     likelihoods = model.score_rows(rows).log_likelihoods
     words = np.array([len(caption.split()) + 1 for caption in model.captions(rows)])
     assert np.allclose(per_row * words, likelihoods)
@@ -161,7 +162,8 @@ def test_a_folder_of_images_is_captioned_by_a_folder_s_language_model(
     rows = image_rows(f"images-pixels-8:{model_folder}x6").encode(texts).astype(float)
     options = {**TINY, "language_model": str(model_folder), "prompt": "w5"}
     model = PretrainedSceneCaptioner(**options).fit(rows, None)
-    metrics, per_row = model.caption_scores(rows, written=True)
+    metrics, per_row, captions = model.caption_scores(rows, written=True)
     assert {"bleu", "image_gain", "retrieval", "exact_match"} <= set(metrics)
     assert not any(name.endswith("_accuracy") for name in set(metrics) - {"token_accuracy"})
     assert per_row.shape == (30,)
+    assert len(captions) == 30

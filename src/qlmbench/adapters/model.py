@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,8 +17,39 @@ from qlmbench.adapters.convert import add_adapter
 from qlmbench.adapters.layer import DEFAULT
 
 
+class _Call:
+    """A call of a model, with the names of the arguments that its ``forward`` takes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._model.forward)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._model(*args, **kwargs)
+
+
+class _ForwardOfBase:
+    """``forward`` of a wrapper: that of the model inside, with its argument names.
+
+    A trainer reads these names to tell which columns of its data the model takes.
+    """
+
+    def __get__(self, wrapper: QuantumLoRAModel | None, owner: type) -> Callable[..., Any]:
+        return _run_inside if wrapper is None else _Call(wrapper.base_model)
+
+
+def _run_inside(wrapper: QuantumLoRAModel, *args: Any, **kwargs: Any) -> Any:
+    """Run the model inside a wrapper, which no class knows: ``QuantumLoRAModel.forward``."""
+    return wrapper.base_model(*args, **kwargs)
+
+
 class QuantumLoRAModel(nn.Module):
     """A model whose layers have adapters; what it does not know it asks the model for.
+
+    Its ``forward`` is that of the model, with the same names of arguments.
 
     Parameters
     ----------
@@ -30,6 +62,8 @@ class QuantumLoRAModel(nn.Module):
     circuit : torch.nn.Module or callable, optional
         The circuit of ``ansatz="custom"``.
     """
+
+    forward = _ForwardOfBase()
 
     def __init__(
         self,
@@ -51,10 +85,6 @@ class QuantumLoRAModel(nn.Module):
             if name == "base_model":
                 raise
             return getattr(self.base_model, name)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the model."""
-        return self.base_model(*args, **kwargs)
 
     @classmethod
     def from_pretrained(

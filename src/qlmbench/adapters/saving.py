@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from qlmbench.adapters.adapter import QuantumLoRAAdapter
@@ -19,6 +17,8 @@ from qlmbench.adapters.convert import install, plan_adapters
 from qlmbench.adapters.layer import DEFAULT, AdapterHost, check_adapter_name
 from qlmbench.adapters.manage import adapter_config, hosts, list_adapters, set_adapter
 from qlmbench.adapters.targets import find_targets, kept_modules
+from qlmbench.errors import CorruptFileError
+from qlmbench.tensor_files import load_tensors, save_tensors
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -54,12 +54,8 @@ def save_adapter(model: nn.Module, folder: str | Path, adapter_name: str = DEFAU
     }
     _check_loadable(model, config, list(adapters))
     state = dict(_state(adapters, kept_modules(model, config)))
-    tensors = {key: value.detach().cpu().clone().contiguous() for key, value in state.items()}
-    # Written beside and then renamed: whoever reads finds the old file or the new one, whole.
-    # A name of its own for each process keeps two that write at once apart.
-    beside = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
-    save_file(tensors, beside, metadata={"format": "pt"})
-    beside.replace(folder / WEIGHTS_FILE)
+    save_tensors(state, folder / WEIGHTS_FILE)
+    # As there: whoever reads finds the old file or the new one, whole.
     beside = folder / f".{CONFIG_FILE}.{os.getpid()}"
     beside.write_text(json.dumps(config.to_dict(), indent=2) + "\n", encoding="utf-8")
     beside.replace(folder / CONFIG_FILE)
@@ -153,9 +149,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"no {path}; expected a folder that save_pretrained wrote")
     try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file: {error}") from error
+        return load_tensors(path, must_be_ours=False)
+    except CorruptFileError as error:
+        raise ValueError(str(error)) from error
 
 
 def _state(

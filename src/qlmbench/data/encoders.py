@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +50,39 @@ class _Registered:
         return f"{self.source.repository}@{self.source.revision}"
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """An encoder without weights: a rule that needs no cache either."""
+
+    settings: Mapping[str, str]
+    encode: Callable[[Sequence[str]], NDArray[np.float32]]
+
+
+def _rule(name: str) -> _Rule | None:
+    """Return the rule of this name; None if it is another encoder."""
+    if name == HASHING:
+        return _Rule(
+            {
+                "pooling": "words and pairs of words, hashed",
+                "max_length": "unlimited",
+                "normalise": "yes",
+                "width": str(HASHING_WIDTH),
+            },
+            _hash,
+        )
+    if (width := numbers_width(name)) is not None:
+        return _Rule(
+            {
+                "pooling": "the numbers of the text as they stand",
+                "max_length": str(width),
+                "normalise": "no",
+                "width": str(width),
+            },
+            partial(read_numbers, width=width),
+        )
+    return None
+
+
 def encoder_names() -> list[str]:
     """Return the registered names; besides, there are forms.
 
@@ -77,28 +110,10 @@ def encoder_identity(name: str) -> dict[str, str]:
     UserError
         If there is neither an encoder nor a model folder of this name.
     """
-    if name == HASHING:
-        return {
-            "name": name,
-            "weights": "none",
-            "pooling": "words and pairs of words, hashed",
-            "max_length": "unlimited",
-            "normalise": "yes",
-            "width": str(HASHING_WIDTH),
-            "version": CODE_VERSION,
-        }
+    if (rule := _rule(name)) is not None:
+        return {"name": name, "weights": "none", **rule.settings, "version": CODE_VERSION}
     if (tokens := token_encoder(name)) is not None:
         return {"name": name, **tokens.identity}
-    if (width := numbers_width(name)) is not None:
-        return {
-            "name": name,
-            "weights": "none",
-            "pooling": "the numbers of the text as they stand",
-            "max_length": str(width),
-            "normalise": "no",
-            "width": str(width),
-            "version": CODE_VERSION,
-        }
     if (known := _REGISTERED.get(name)) is not None:
         shown, weights, settings = name, known.weights, known.settings
     else:
@@ -136,10 +151,8 @@ def encode(
         are asked of a text that has others.
     """
     check_texts(texts)
-    if name == HASHING:
-        return _hash(texts)
-    if (width := numbers_width(name)) is not None:
-        return read_numbers(texts, width)
+    if (rule := _rule(name)) is not None:
+        return rule.encode(texts)
     identity = encoder_identity(name)
 
     def load() -> TransformerEncoder:
@@ -161,7 +174,7 @@ def encoder_folder(name: str) -> Path:
     UserError
         If there is no such encoder, it has no weights, or it cannot be fetched.
     """
-    if name == HASHING or token_encoder(name) is not None or numbers_width(name) is not None:
+    if _rule(name) is not None or token_encoder(name) is not None:
         raise UserError(f"the encoder {name!r} has no weights and no folder")
     if (known := _REGISTERED.get(name)) is None:
         return _folder(name)
@@ -296,7 +309,7 @@ def _load(name: str, weights: str, progress: Progress | None) -> TransformerEnco
 
 
 def _hash(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Count hashed words and pairs of words; no weights, so no cache either."""
+    """Count hashed words and pairs of words."""
     import numpy as np
     from sklearn.feature_extraction.text import HashingVectorizer
 

@@ -115,6 +115,8 @@ def is_sound(folder: Path) -> bool:
         return False
     except ValueError:
         listed = {}
+    if not isinstance(listed, dict):
+        listed = {}
     for name in FILES:
         path = folder / name
         if not path.is_file() or listed.get(name) != sha256_of_file(path):

@@ -138,6 +138,7 @@ def read_pretrained(name: str) -> Pretrained:
 
 @lru_cache(maxsize=1)  # hundreds of MB: the model in use, and no other
 def _read(folder: str, weights: str) -> Pretrained:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = _existing(Path(folder) / CONFIG)
@@ -145,7 +146,12 @@ def _read(folder: str, weights: str) -> Pretrained:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON: {error}") from None
-    return Pretrained(config, load_file(Path(folder) / WEIGHTS))
+    try:
+        return Pretrained(config, load_file(Path(folder) / WEIGHTS))
+    except SafetensorError as error:
+        raise CorruptFileError(
+            f"{Path(folder) / WEIGHTS}: damaged or not a safetensors file: {error}"
+        ) from None
 
 
 def _own_folder(name: str) -> Path:

@@ -136,6 +136,12 @@ def positions(dataset: Dataset, rows: Sequence[Row]) -> tuple[list[int], int]:
     return [starts[part] + i for part, i in rows], sum(sizes)
 
 
+def texts_at(dataset: Dataset, numbers: Sequence[int]) -> list[str]:
+    """Return the texts of rows by their numbers: the way back from `positions`."""
+    texts = [text for part in _parts(dataset) for text in dataset.parts[part].texts]
+    return [texts[number] for number in numbers]
+
+
 def normalised(text: str) -> str:
     """Return the form in which two texts count as equal: case folded, white space single."""
     return " ".join(text.casefold().split())

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlmbench.errors import UserError
+from qlmbench.errors import CorruptFileError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,6 +117,8 @@ class TransformerEncoder:
     ------
     UserError
         If the folder holds no safetensors weights.
+    CorruptFileError
+        If a file is not what transformers can read.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
@@ -125,11 +127,17 @@ class TransformerEncoder:
         if not (folder / "model.safetensors").is_file():
             raise UserError(f"{folder}: no model.safetensors; other formats are never read")
         self._settings = settings
-        with _no_progress_bar():
-            self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-            model = AutoModel.from_pretrained(
-                str(folder), use_safetensors=True, local_files_only=True, dtype="float32"
-            )
+        try:
+            with _no_progress_bar():
+                self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+                model = AutoModel.from_pretrained(
+                    str(folder), use_safetensors=True, local_files_only=True, dtype="float32"
+                )
+        except Exception as error:  # whatever damaged files make its readers raise
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise CorruptFileError(
+                f"{folder}: transformers cannot read this model: {first}"
+            ) from error
         self.model = model.eval()
         self.padding: int = self._tokenizer.pad_token_id
 

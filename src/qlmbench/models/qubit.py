@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Self, Unpack
 
 import torch
-from sklearn.base import clone
 from torch import Tensor, nn
 
 from qlmbench.models.layers import StackedLinear
-from qlmbench.models.measurement import Measurement, check_noise, check_shots
+from qlmbench.models.measured import MeasuredClassifier, MeasuredNetwork
 from qlmbench.models.photonic import SHOTS_ON_HARDWARE, Sigmoid
-from qlmbench.models.stacked import StackedClassifier, TrainingOptions
+from qlmbench.models.stacked import TrainingOptions
 from qlmbench.models.training import Problem
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_patterns import angle_encoding, connectivity_layers, reuploading
@@ -22,7 +21,7 @@ from qlmbench.records import Cost
 from qlmbench.seeding import seed_for
 
 
-class QubitClassifier(StackedClassifier):
+class QubitClassifier(MeasuredClassifier):
     """Linear map to one angle a qubit, RY encoding and trained layers, linear readout of Z.
 
     Parameters
@@ -80,11 +79,6 @@ class QubitClassifier(StackedClassifier):
         self.depolarizing = depolarizing
         self.n_trajectories = n_trajectories
 
-    @property
-    def conditions(self) -> frozenset[str]:
-        """Arguments that `under` may change."""
-        return frozenset({"shots", "depolarizing", "n_trajectories", "random_state"})
-
     @classmethod
     def build(
         cls, heads: Sequence[Self], n_features: int, n_classes: int, dtype: torch.dtype
@@ -119,21 +113,6 @@ class QubitClassifier(StackedClassifier):
         refuse_noise_in_training(self.depolarizing)
         return super()._check(X, y, X_val, y_val)
 
-    def _check_conditions(self) -> None:
-        check_shots(self.shots)
-        check_noise(self.depolarizing, self.n_trajectories)
-
-    def _evaluation_network(self) -> nn.Module:
-        exact = clone(self).set_params(shots=None)
-        network = self.build([exact], self.n_features_in_, len(self.classes_), torch.float64)
-        assert isinstance(network, QubitNetwork)
-        network.eval()
-        if self.shots is not None or self.depolarizing > 0:
-            network.measurement = Measurement(
-                self.random_state, self.shots, self.depolarizing, self.n_trajectories
-            )
-        return network
-
     def hardware_cost(self, n_train: int) -> Cost:
         """Circuit evaluations that this training would take on a processor.
 
@@ -146,11 +125,8 @@ class QubitClassifier(StackedClassifier):
         return Cost(circuits=circuits, shots=circuits * (self.shots or SHOTS_ON_HARDWARE))
 
 
-class QubitNetwork(nn.Sequential):
+class QubitNetwork(MeasuredNetwork, nn.Sequential):
     """Linear map, sigmoid, circuit, linear readout: (R, n, F) to (R, n, C)."""
-
-    #: How the circuit is measured; as it says itself without.
-    measurement: Measurement | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""

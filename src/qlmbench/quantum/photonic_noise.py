@@ -22,8 +22,8 @@ def noisy_probabilities(transfer: Tensor, space: Space, indistinguishability: fl
     Each photon is, independently and with probability ``sqrt(indistinguishability)``, in the common
     internal state, and otherwise in one of its own. This is the source model of Perceval; the
     probability that two photons interfere is then the indistinguishability, which is what a
-    Hong-Ou-Mandel dip measures. Photons of their own kind follow the permanent of |U|^2 (Aaronson
-    and Arkhipov, doi:10.4086/toc.2013.v009a004, section 1.1).
+    Hong-Ou-Mandel dip measures. Photons of their own kind follow the permanent of ``|U|^2``
+    (Aaronson and Arkhipov, doi:10.4086/toc.2013.v009a004, section 1.1).
 
     Parameters
     ----------

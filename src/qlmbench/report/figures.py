@@ -9,6 +9,7 @@ from qlmbench.report import plots
 from qlmbench.report import sentences as say
 from qlmbench.report import wording as w
 from qlmbench.report.choice import telling_arms
+from qlmbench.report.gallery import gallery_plot
 from qlmbench.report.load import Results
 from qlmbench.report.pareto import front_sentence, weighed
 from qlmbench.report.plots.modes import KEYS
@@ -48,6 +49,7 @@ def plots_of(results: Results, arms: pd.DataFrame) -> list[Plot]:
         return []
     found = [
         _by_arm(results, arms, metric),
+        gallery_plot(results),
         comparison_plot(results),
         _by_modes(results, arms, metric),
         _by_parameters(results, arms, metric),

@@ -1,4 +1,4 @@
-"""What trials keep beside their records: predictions, and where their attention goes."""
+"""What trials keep beside their records: predictions, captions, where their attention goes."""
 
 from __future__ import annotations
 
@@ -52,6 +52,19 @@ def without_predictions(
     if not correct or n == 0:
         return []
     return [f"{plural(n, 'record')} without predictions that fit the test rows: no row bootstrap"]
+
+
+def written_texts(records: list[Record], store: Store) -> dict[str, dict[int, list[str]]]:
+    """Return what models wrote for their test rows, by arm and repetition."""
+    predictions = store.predictions()
+    written: dict[str, dict[int, list[str]]] = {}
+    for record in records:
+        stored = predictions.get(record.id)
+        if stored is not None and stored.texts:
+            where = f"{store.folder}, {record.arm}, repetition {record.repetition}"
+            texts = unpacked.texts(stored.texts, where)
+            written.setdefault(record.arm, {})[record.repetition] = texts
+    return written
 
 
 def attention_maps(records: list[Record], store: Store) -> dict[str, dict[int, list[AttentionMap]]]:

@@ -16,7 +16,12 @@ from qlmbench.plan import make_trials
 from qlmbench.records import AttentionMap, Record, RunInfo, SplitLabels
 from qlmbench.report import unpacked
 from qlmbench.report.frames import conditions_frame, curves_frame, records_frame, tuning_frame
-from qlmbench.report.kept import attention_maps, correct_rows, without_predictions
+from qlmbench.report.kept import (
+    attention_maps,
+    correct_rows,
+    without_predictions,
+    written_texts,
+)
 from qlmbench.report.wording import plural
 from qlmbench.seeding import seed_for
 from qlmbench.spec import MAIN, Arm, ArmKind, Protocol, Quoted, Study
@@ -55,6 +60,8 @@ class Results:
     """Dataset and encoder of the run; None where its folder does not tell."""
     attention: dict[str, dict[int, list[AttentionMap]]] = field(default_factory=dict, repr=False)
     """By arm and repetition: where the attention goes in a few test texts, where that was kept."""
+    written: dict[str, dict[int, list[str]]] = field(default_factory=dict, repr=False)
+    """By arm and repetition: what was written for the first test rows, or for all of them."""
 
     @property
     def setting(self) -> str:
@@ -235,6 +242,7 @@ def load_results(study: Study, folder: Path) -> Results:
         problems=(*store.problems, *notes),
         info=store.info(),
         attention=attention_maps(records, store),
+        written=written_texts(records, store) if protocol.task == "captioning" else {},
     )
 
 

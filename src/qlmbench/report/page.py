@@ -22,6 +22,7 @@ from qlmbench.report.claims import Judged, headlines, settings_of
 from qlmbench.report.commands import report_command, run_command
 from qlmbench.report.details import deviations_table
 from qlmbench.report.figures import by_arm_name
+from qlmbench.report.gallery import GALLERY
 from qlmbench.report.load import RunResults
 from qlmbench.report.regimes import REGIMES
 from qlmbench.report.runs import runs_table
@@ -110,7 +111,7 @@ class StudyPage:
             blocks.append(figure(run.run, section.forest))
         blocks += _spanning(section)
         blocks.append(Heading(3, "All arms"))
-        first = (by_arm_name(main.results), comparison_name(main.results))
+        first = (by_arm_name(main.results), GALLERY, comparison_name(main.results))
         blocks += [figure(main.results.stem, p) for p in main.plots if p.name in first]
         listed = [f"[{s.results.title}]({links[s.results.stem]})" for s in section.settings]
         text = "Every number, the controls, training curves, cost and environment"

@@ -70,7 +70,7 @@ def _search(protocol: Protocol) -> str:
 
 def chooses_by_loss(protocol: Protocol) -> bool:
     """Whether validation loss decides among configurations, and not accuracy."""
-    return protocol.choose_by == "loss" or protocol.task != "classification"
+    return protocol.choose_by == "loss"
 
 
 def _choice(protocol: Protocol) -> str:

@@ -24,6 +24,7 @@ from qlmbench.report.details import (
 from qlmbench.report.diagnostics import diagnostics_list
 from qlmbench.report.effects import effects_sentence
 from qlmbench.report.figures import by_arm_name
+from qlmbench.report.gallery import GALLERY, gallery_table
 from qlmbench.report.load import Results
 from qlmbench.report.protocol import protocol_table
 from qlmbench.report.quoted import quoted_table
@@ -95,9 +96,11 @@ def _body(section: SettingSection) -> list[Block]:
     if len(section.effects):
         sentence = effects_sentence(section.effects.data, main_metric(results))
         blocks += [Heading(2, "Main effects"), Text(f"**{sentence}**"), TableBlock(section.effects)]
-    for name in (comparison_name(results), *LATER):
+    for name in (GALLERY, comparison_name(results), *LATER):
         if name in shown:
             blocks += [Heading(2, shown[name].title), *drawn(name)]
+        if name == GALLERY and len(captions := gallery_table(results)):
+            blocks.append(Fold("All arms, in words", (TableBlock(captions),)))
         if name == "parameters":
             blocks += _weighed(section)
     return blocks + _diagnostics(section) + _conditions(section) + _details(results)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from qlmbench.report.plots.speed import Line, Panel, durations, line_panels
+from qlmbench.report.plots.speed import Line, Panel, line_panels
 from qlmbench.report.speed_results import Measurement, Spread, Timing, Value
+from qlmbench.report.speed_suite import draw_suite, suite_losses, suite_sentence
 from qlmbench.report.speed_tables import (
     describe,
-    duration,
     losses,
     memory,
     number,
@@ -28,7 +28,6 @@ SHIFT, BACKPROP = f"{PENNYLANE}, parameter shift", f"{PENNYLANE}, backpropagatio
 TABLE = "torch table"
 LOOP = "qiskit, one circuit a call"
 LORA = "peft's LoRA"
-EMPTY = "python that does nothing"
 TIMES = "times as long as ours"
 
 
@@ -295,25 +294,6 @@ def _scaling_losses(measured: Measurement) -> str:
     )
 
 
-# ---- the suite ---------------------------------------------------------------------------------
-
-
-def _draw_suite(measured: Measurement) -> Figure:
-    by_command = {str(timing.case["command"]): timing.spread() for timing in measured.timings}
-    floor = by_command.pop(EMPTY)
-    return durations(list(by_command), list(by_command.values()), EMPTY, floor)
-
-
-def _suite_sentence(measured: Measurement) -> str:
-    parts = [f"{t.case['command']}: {duration(t.spread().median)}" for t in measured.timings]
-    return f"{'; '.join(parts)}."
-
-
-def _suite_losses(measured: Measurement) -> str:
-    slowest = max(measured.timings, key=lambda timing: timing.spread().median)
-    return f"The slowest is {slowest.case['command']}, {duration(slowest.spread().median)}."
-
-
 _LINES = "Line: median over the rounds; band: quartiles; dashed: where both are equally fast"
 
 TOPICS = {
@@ -418,11 +398,11 @@ TOPICS = {
     ),
     "suite": Topic(
         title="Waiting for the command line",
-        key="Dot: median over the rounds; line: quartiles.",
+        key="Dot: median over the rounds; line: quartiles; dashed: as long as the reference.",
         by=("command",),
-        draw=_draw_suite,
-        sentence=_suite_sentence,
-        losses=_suite_losses,
+        draw=draw_suite,
+        sentence=suite_sentence,
+        losses=suite_losses,
         limit=(
             "Python's own start and the packages that a command needs; torch is imported by "
             "commands that compute, and by no other."

@@ -52,8 +52,7 @@ def comparison_plot(results: Results) -> Plot | None:
     own = results.curves[results.curves["arm"].isin([arm.name for arm in arms])]
     if own["epoch"].nunique() < 2:
         return None
-    names = [arm.name for arm in arms]
-    summary = summary_of(results.curves[results.curves["arm"].isin(names)])
+    summary = summary_of(own)
     labels = {arm.name: (arm.title, arm.kind) for arm in arms}
     best, accuracy = _best(results), accuracy_title(results)
     key = "Line: mean over the repetitions; band: their middle 80 %."

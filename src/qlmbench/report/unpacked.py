@@ -36,6 +36,17 @@ def numbers(text: str, where: str) -> NDArray[np.float64]:
     return _read(packing.unpack_numbers, text, where)
 
 
+def texts(text: str, where: str) -> list[str]:
+    """Read written texts; ``where`` names the run and the trial.
+
+    Raises
+    ------
+    UserError
+        If the text is not what `qlmbench.packing.pack_texts` writes.
+    """
+    return _read(packing.unpack_texts, text, where)
+
+
 def rows(text: str, where: str) -> NDArray[np.int64]:
     """Read row numbers; ``where`` names the run and the repetition.
 
@@ -76,6 +87,6 @@ def _read(unpack: Callable[[str], T], text: str, where: str) -> T:
         raise UserError(
             f"{where}: predictions or labels in a form that this version does not read",
             expected="<bits>:<n>:<base64> for classes, f2:<n>:<base64> for numbers, "
-            "<total>:<base64> for rows",
+            "<total>:<base64> for rows, <n>:<base64> for texts",
             do="run it again with 'qlmbench run ... --overwrite always'",
         ) from None

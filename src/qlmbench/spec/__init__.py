@@ -5,7 +5,7 @@ error and never a silently ignored setting.
 """
 
 from qlmbench.spec.arms import Arm, ArmKind, matches
-from qlmbench.spec.base import OverwritePolicy, Scalar, Spec, Value
+from qlmbench.spec.base import MOST_REPETITIONS, OverwritePolicy, Scalar, Spec, Value
 from qlmbench.spec.metrics import SECONDS_PER_EPOCH, Task, metrics_of
 from qlmbench.spec.paper import Claim, Deviation, Direction, Paper, Quoted
 from qlmbench.spec.setting import MAIN, EncoderTuning, Profile, Protocol, Setting
@@ -14,6 +14,7 @@ from qlmbench.spec.study import Study
 
 __all__ = [
     "MAIN",
+    "MOST_REPETITIONS",
     "SECONDS_PER_EPOCH",
     "Arm",
     "ArmKind",

@@ -12,6 +12,9 @@ Values = Annotated[list[Scalar], Field(min_length=1)]
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 
+MOST_REPETITIONS = 10_000
+"""More would take a memory of trials, and is a slip of the keyboard."""
+
 OverwritePolicy = Literal["always", "never", "only-missing", "only-cache"]
 
 

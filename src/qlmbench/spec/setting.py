@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from qlmbench.spec.arms import matches
-from qlmbench.spec.base import Scalar, Spec, Value, Values
+from qlmbench.spec.base import MOST_REPETITIONS, Scalar, Spec, Value, Values
 from qlmbench.spec.metrics import Task
 from qlmbench.spec.split import Split
 
@@ -51,7 +51,7 @@ class Setting(Spec):
     """How the encoder is tuned in each repetition; default not at all: it is frozen."""
     split: Split | None = None
     """Rows of each role."""
-    repetitions: int | None = Field(default=None, gt=0)
+    repetitions: int | None = Field(default=None, gt=0, le=MOST_REPETITIONS)
     """Number of paired repetitions."""
     arms: list[str] = Field(default_factory=list)
     """Arms that are run, by name or pattern; default all."""
@@ -91,7 +91,7 @@ class Profile(Spec):
     """Name of an encoder."""
     split: Split | None = None
     """Rows of each role, for settings without a split of their own."""
-    repetitions: int = Field(gt=0)
+    repetitions: int = Field(gt=0, le=MOST_REPETITIONS)
     """Number of paired repetitions."""
     arms: list[str] = Field(default_factory=list)
     """Arms of this profile, by name or pattern; default all."""

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self, Unpack, get_args
 
 import torch
-from sklearn.base import clone
 from torch import Tensor, nn
 
 from qlmbench.models.layers import StackedLinear
-from qlmbench.models.measurement import Measurement, check_noise, check_shots
-from qlmbench.models.stacked import StackedClassifier, TrainingOptions
+from qlmbench.models.measured import MeasuredClassifier, MeasuredNetwork
+from qlmbench.models.stacked import TrainingOptions
 from qlmbench.models.training import Problem
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_patterns import amplitude_encoding
@@ -21,7 +20,7 @@ from qlmbench.seeding import seed_for
 from qlmbench.vision.circuits import Ansatz, trained_layers
 
 
-class AmplitudeClassifier(StackedClassifier):
+class AmplitudeClassifier(MeasuredClassifier):
     """Features as amplitudes of ``ceil(log2 F)`` qubits, trained layers, Z, linear readout.
 
     A row is divided by its length, so that its length is lost; a row of zeros has no state. Nothing
@@ -67,11 +66,6 @@ class AmplitudeClassifier(StackedClassifier):
         self.depolarizing = depolarizing
         self.n_trajectories = n_trajectories
 
-    @property
-    def conditions(self) -> frozenset[str]:
-        """Arguments that `under` may change."""
-        return frozenset({"shots", "depolarizing", "n_trajectories", "random_state"})
-
     @classmethod
     def build(
         cls, heads: Sequence[Self], n_features: int, n_classes: int, dtype: torch.dtype
@@ -113,27 +107,9 @@ class AmplitudeClassifier(StackedClassifier):
             )
         return super()._check(X, y, X_val, y_val)
 
-    def _check_conditions(self) -> None:
-        check_shots(self.shots)
-        check_noise(self.depolarizing, self.n_trajectories)
 
-    def _evaluation_network(self) -> nn.Module:
-        exact = clone(self).set_params(shots=None)
-        network = self.build([exact], self.n_features_in_, len(self.classes_), torch.float64)
-        network.eval()
-        if self.shots is not None or self.depolarizing > 0:
-            assert isinstance(network, AmplitudeNetwork)
-            network.measurement = Measurement(
-                self.random_state, self.shots, self.depolarizing, self.n_trajectories
-            )
-        return network
-
-
-class AmplitudeNetwork(nn.Sequential):
+class AmplitudeNetwork(MeasuredNetwork, nn.Sequential):
     """Circuit and linear readout: (R, n, F) to (R, n, C)."""
-
-    #: How the circuit is measured; as it says itself without.
-    measurement: Measurement | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""

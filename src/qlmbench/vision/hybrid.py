@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -248,7 +249,7 @@ class HybridVisionLanguageModel(nn.Module):
         start = torch.tensor(self.tokenizer.encode(prompt), dtype=torch.long, device=self._device)
         with self._evaluating():
             vectors = self._vectors(features, start.expand(len(features), -1))
-            steps = min(max_new_tokens, self._places_from(vectors.shape[1]))
+            steps = int(min(max_new_tokens, self._places_from(vectors.shape[1])))
             columns = list(self._write(vectors, steps))
         rows = torch.stack(columns, 1).tolist()
         return [self.tokenizer.decode(_until(row, self.tokenizer.end)) for row in rows]
@@ -284,17 +285,21 @@ class HybridVisionLanguageModel(nn.Module):
         embedding: Callable[[Tensor], Tensor] = self.language_model.get_input_embeddings()  # type: ignore[operator]
         return embedding(ids)
 
-    def _places_from(self, known: int) -> int:
-        """Tokens that can follow so many vectors; the last one needs no place of its own."""
-        configured: Any = getattr(self.language_model, "config", self.language_model)
-        named = ("max_position_embeddings", "n_places")
-        places = next((int(getattr(configured, n)) for n in named if hasattr(configured, n)), known)
+    def _places_from(self, known: int) -> float:
+        """Tokens that can follow so many vectors; the last one needs no place of its own.
+
+        Infinitely many for a language model that names no largest number of places.
+        """
+        configured = getattr(self.language_model, "config", None)
+        places: Any = getattr(configured, "max_position_embeddings", None)
+        if places is None:
+            places = getattr(self.language_model, "n_places", math.inf)
         if known > places:
             raise ValueError(
                 f"got an image and a prompt of {known - 1} tokens for a language model of {places} "
                 "places; expected a shorter prompt"
             )
-        return places - known + 1
+        return float(places) - known + 1
 
     @property
     def _device(self) -> torch.device:

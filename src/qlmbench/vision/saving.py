@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from qlmbench.errors import UserError
+from qlmbench.tensor_files import load_tensors, save_tensors
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 
 _BUFFERS = ("feature_mean", "feature_scale")
@@ -22,14 +23,9 @@ def save_trained(model: HybridVisionLanguageModel, path: Path | str) -> None:
     ----------
     model : HybridVisionLanguageModel
     path : Path or str
-        A safetensors file; it is overwritten.
+        A safetensors file with a checksum of its values; it is overwritten, whole or not at all.
     """
-    from safetensors.torch import save_file
-
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in _kept(model).items()}
-    path = Path(path).expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(kept, path)
+    save_tensors(_kept(model), Path(path).expanduser())
 
 
 def load_trained(model: HybridVisionLanguageModel, path: Path | str) -> None:
@@ -45,19 +41,14 @@ def load_trained(model: HybridVisionLanguageModel, path: Path | str) -> None:
     Raises
     ------
     UserError
-        If there is no such file, it is no safetensors file, or its tensors are not those that this
-        model trains.
+        If there is no such file, or its tensors are not those that this model trains.
+    CorruptFileError
+        If the file is no safetensors file, or is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"{path}: no such file", expected="what save_trained wrote")
-    try:
-        found = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"{path}: not a safetensors file: {error}") from None
+    found = load_tensors(path)
     own = _kept(model)
     strange = sorted(
         name

@@ -18,7 +18,7 @@ from qlmbench.data.images.encoders import image_encoder_identity
 from qlmbench.data.images.features import scene_features
 from qlmbench.data.images.pictures import load_image
 from qlmbench.data.images.scenes import sample_scenes
-from qlmbench.errors import UserError
+from qlmbench.errors import CorruptFileError, UserError
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 from qlmbench.vision.hybrid_training import CaptionTraining, train_captions
 from qlmbench.vision.loading import PROMPT, generate_caption, load_models
@@ -91,7 +91,7 @@ class TrainedCaptions:
         Raises
         ------
         UserError
-            If nothing was trained yet, or the file is no image.
+            If nothing was trained yet, the weights are damaged, or the file is no image.
         """
         load_image(image)
         if not self.path.is_file():
@@ -102,7 +102,11 @@ class TrainedCaptions:
                 "minutes, and keeps the weights",
             )
         model = self._untrained()
-        load_trained(model, self.path)
+        try:
+            load_trained(model, self.path)
+        except CorruptFileError as error:
+            do = "train again: add --train 1000 to the command"
+            raise CorruptFileError(error.what, expected=error.expected, do=do) from None
         return generate_caption(model, image, self.prompt)
 
     def _untrained(self) -> HybridVisionLanguageModel:

@@ -240,8 +240,13 @@ def _fields(row: list[str], header: list[str], where: str) -> tuple[str, str]:
 
 def _inside(folder: Path, name: str, where: str) -> Path:
     image = folder / name
-    if not image.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = image.resolve().is_relative_to(folder.resolve())
+        there = image.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        inside, there = True, False
+    if not inside:
         raise UserError(f"{where}: {name!r} leads out of the folder", expected="a path below it")
-    if not image.is_file():
+    if not there:
         raise UserError(f"{where}: no image {name!r} in {folder}")
     return image

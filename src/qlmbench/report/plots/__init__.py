@@ -6,6 +6,7 @@ from qlmbench.report.plots.comparison import MOST_ARMS, compared_curves
 from qlmbench.report.plots.conditions import conditions_plot
 from qlmbench.report.plots.curves import training_curves
 from qlmbench.report.plots.forest import forest_plot
+from qlmbench.report.plots.gallery import captioned_scenes
 from qlmbench.report.plots.learning import learning_curves
 from qlmbench.report.plots.modes import values_by_modes
 from qlmbench.report.plots.parameters import values_by_parameters
@@ -17,6 +18,7 @@ __all__ = [
     "MOST_RANKS",
     "MOST_ROWS",
     "attention_maps",
+    "captioned_scenes",
     "compared_curves",
     "conditions_plot",
     "forest_plot",

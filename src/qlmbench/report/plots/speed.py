@@ -1,4 +1,4 @@
-"""Lines on logarithmic axes, and durations of commands, for the page "How fast"."""
+"""Lines on logarithmic axes, and commands beside a reference, for the page "How fast"."""
 
 from __future__ import annotations
 
@@ -148,46 +148,46 @@ def _names(axes: Any, panel: Panel) -> None:
 
 
 @style.styled
-def durations(
-    labels: Sequence[str], values: Sequence[Spread], floor_label: str, floor: Spread
-) -> Figure:
-    """Draw how long commands take, with quartiles.
+def times_as_long(labels: Sequence[str], ratios: Sequence[Spread], reference: str) -> Figure:
+    """Draw how many times as long commands take as a reference, with quartiles.
 
     Parameters
     ----------
     labels : sequence of str
         The commands, from the top.
-    values : sequence of Spread
-        Seconds of each.
-    floor_label : str
-        What no command can be faster than.
-    floor : Spread
-        Seconds of it, drawn across.
+    ratios : sequence of Spread
+        The time of each, divided by the reference's.
+    reference : str
+        Its name; one is drawn across.
 
     Returns
     -------
     Figure
+        On a logarithmic axis.
     """
     figure = Figure(figsize=(style.WIDTH, 0.7 + 0.38 * len(labels)), layout="constrained")
     axes = figure.subplots()
+    axes.set_xscale("log")
     heights = list(range(len(labels)))[::-1]
-    axes.axvline(floor.median, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
-    axes.hlines(heights, [v.low for v in values], [v.high for v in values], color=style.SERIES[0])
-    medians = [value.median for value in values]
+    axes.axvline(1, color=style.MUTED, linewidth=0.9, linestyle=(0, (4, 3)))
+    axes.hlines(heights, [r.low for r in ratios], [r.high for r in ratios], color=style.SERIES[0])
+    medians = [ratio.median for ratio in ratios]
     axes.plot(medians, heights, "o", color=style.SERIES[0], markersize=6)
-    for median, value, height in zip(medians, values, heights, strict=True):
-        write_at_end(axes, max(median, value.high), height, f"{median:.2g} s")
+    for median, ratio, height in zip(medians, ratios, heights, strict=True):
+        write_at_end(axes, max(median, ratio.high), height, f"{median:.2g}")
     axes.set_yticks(heights, list(labels))
     axes.set_ylim(-0.6, len(labels) - 0.2)
-    axes.set_xlim(0, 1.12 * max(value.high for value in values))
+    ends = [1.0, *(ratio.low for ratio in ratios), *(ratio.high for ratio in ratios)]
+    axes.set_xlim(min(ends) / 1.5, 2.5 * max(ends))
     axes.annotate(
-        floor_label,
-        (floor.median, len(labels) - 0.45),
+        reference,
+        (1, len(labels) - 0.45),
         xytext=(4, 0),
         textcoords="offset points",
         va="center",
         fontsize=8,
         color=style.MUTED,
     )
-    axes.set_xlabel("seconds")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(f"times as long as {reference}")
     return figure
