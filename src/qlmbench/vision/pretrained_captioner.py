@@ -26,7 +26,7 @@ from qlmbench.vision.caption_counts import count_hybrid, training_cost
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 from qlmbench.vision.hybrid_training import CaptionTraining, train_captions
 from qlmbench.vision.loading import PROMPT, LoRA, add_lora, load_language_model, make_projection
-from qlmbench.vision.projectors import CIRCUITS, Projector, check_projector
+from qlmbench.vision.projectors import CIRCUITS, ConstantToken, Projector, check_projector
 from qlmbench.vision.retrieval import distractors, share_of_choice
 from qlmbench.vision.tokenizers import Tokenizer, WordTokenizer
 
@@ -72,7 +72,7 @@ class PretrainedCaptioner(StackedModel):
         See `load_models`; or "tiny", a Llama model of 2 layers and 32 dimensions with random
         weights, whose ids are those of the words of scenes.
     projector : str, default="published"
-        See `StackedProjector`.
+        See `StackedProjector`; "zero" is a `ConstantToken`.
     n_qubits : int, default=4
         n, width of the projector's middle.
     n_layers : int, default=3
@@ -363,7 +363,11 @@ class PretrainedCaptioner(StackedModel):
         base, tokenizer = _base(self.language_model)
         seed, lora = int(self.random_state), LoRA(self.rank, self.alpha, self.dropout)
         adapted = add_lora(_sharing(base), lora, seed)
-        width = int(base.get_input_embeddings().embedding_dim)  # type: ignore[operator]
+        embedding: nn.Embedding = base.get_input_embeddings()  # type: ignore[operator]
+        width = embedding.embedding_dim
+        if self.projector == "zero":
+            constant = ConstantToken(self.n_image_features, embedding.weight)
+            return HybridVisionLanguageModel(adapted, constant, tokenizer)
         projection = make_projection(
             self.projector, self.n_image_features, width, self.n_qubits, self.n_layers, seed
         )

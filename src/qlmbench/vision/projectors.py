@@ -200,3 +200,29 @@ class ClassicalProjection(nn.Module):
         rows = features.to(own.dtype).reshape(1, -1, self.in_features)
         tokens: Tensor = self.projector(rows)
         return tokens.reshape(*features.shape[:-1], self.hidden_size)
+
+
+class ConstantToken(nn.Module):
+    """The same token whatever the image: the mean of a language model's word vectors.
+
+    A control for pretrained models. A token of zeros stays zero in every layer, where the
+    normalisation's derivative is in the hundreds: the gradient through it overflows.
+
+    Parameters
+    ----------
+    in_features : int
+        F.
+    words : Tensor, ``[V, d]``
+        Vectors of the words.
+    """
+
+    token: Tensor
+
+    def __init__(self, in_features: int, words: Tensor) -> None:
+        super().__init__()
+        self.in_features, self.hidden_size = in_features, int(words.shape[1])
+        self.register_buffer("token", words.detach().mean(0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Make tokens ``[..., d]`` of features ``[..., F]``."""
+        return self.token.expand(*features.shape[:-1], self.hidden_size)
