@@ -16,13 +16,13 @@ from qlmbench.errors import UserError
 from qlmbench.experiment import choose, configurations
 from qlmbench.packing import count_classes, holds_classes, unpack_classes, unpack_rows
 from qlmbench.plan import Plan, make_plans
+from qlmbench.prepare import prepare
 from qlmbench.registry import get_study
 from qlmbench.run import (
     jobs_of,
     longest_first,
     missing_trials,
     one_by_one,
-    prepare,
     run_plan,
 )
 from qlmbench.store import Store

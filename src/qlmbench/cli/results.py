@@ -1,0 +1,76 @@
+"""What records give: ``report``, ``compare`` and ``export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from qlmbench.cli.options import complete_studies, study_argument
+
+
+@click.command()
+@click.argument("study", required=False, shell_complete=complete_studies)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="Folder of the records; tables and figures are written beside them.",
+)
+@click.option("--site", is_flag=True, help="Build a web page too and print its path.")
+@click.option("--check", is_flag=True, help="Write nothing; fail if a file is not up to date.")
+def report(study: str | None, results: Path, site: bool, check: bool) -> None:
+    """Write tables, figures and pages from the records, of one study or of all."""
+    from qlmbench.report import check_report, write_report, write_site
+
+    if check:
+        stale = check_report(results, study)
+        for path in stale:
+            click.echo(f"not up to date: {path}", err=True)
+        if stale:
+            sys.exit(1)
+        click.echo("every page, table and figure is what the records give")
+        return
+    for path in write_report(results, study):
+        click.echo(f"wrote {path}")
+    if site:
+        click.echo(f"page: {write_site(results, study)}")
+
+
+@click.command()
+@click.argument("a", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("b", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--tolerance", type=float, default=0.005, show_default=True)
+def compare(a: Path, b: Path, tolerance: float) -> None:
+    """Compare two runs of one study, such as runs/qllm/default and results/qllm/default."""
+    from qlmbench.report import compare_runs
+
+    text, agree = compare_runs(a, b, tolerance)
+    click.echo(text)
+    if not agree:
+        sys.exit(1)
+
+
+@click.command()
+@study_argument
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+)
+@click.option("--run", "run_name", default="default", show_default=True, help="Which run.")
+@click.option("--setting", help="Which of its settings.  [default: the first one]")
+@click.option("--format", "kind", type=click.Choice(["csv", "latex", "json"]), default="csv")
+@click.option("--what", type=click.Choice(["comparison", "records", "claims"]), default="records")
+def export(
+    study: str, results: Path, run_name: str, setting: str | None, kind: str, what: str
+) -> None:
+    """Print a table of a run as CSV, JSON or LaTeX."""
+    from qlmbench.registry import get_study
+    from qlmbench.report import export_table
+
+    folder = results / study / run_name
+    click.echo(export_table(get_study(study), folder, setting, what, kind), nl=False)
