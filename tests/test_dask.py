@@ -47,7 +47,7 @@ model = "deadly:DiesWherePoisoned"
 [profiles.smoke]
 dataset = "toy"
 encoder = "hashing"
-repetitions = 3
+repetitions = 2
 [profiles.smoke.split]
 train = { per_class = 10 }
 validation = { count = 20 }
@@ -76,9 +76,18 @@ class DiesWherePoisoned(DummyClassifier):
     max_stack = 1
 
     def fit(self, X, y):
-        if Path("poison").exists():
+        if Path("poison").exists() and is_first(repr(X.sum())):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().fit(X, y)
+
+
+def is_first(own):
+    try:
+        with Path("first").open("x") as file:
+            file.write(own)
+    except FileExistsError:
+        pass
+    return Path("first").read_text() == own
 """
 
 
@@ -128,8 +137,8 @@ def test_a_killed_worker_loses_nothing_and_dask_gives_the_records_of_a_local_run
     ):
         done = run(plan, store, dask=True, say=said.append)
     assert not (tmp_path / "kill-once").exists(), "a worker was killed"
-    assert (done.finished, done.failed, done.given_up) == (6, 0, 3)
-    assert sum("given up" in line for line in said) == 3
+    assert (done.finished, done.failed, done.given_up) == (5, 0, 1)
+    assert sum("given up" in line for line in said) == 1
     assert {path.name for path in store.folder.iterdir()} == {
         *("curves.jsonl", "environments.json", "predictions.jsonl", "records.jsonl", "run.json"),
         *("splits.jsonl", "trials", "tuning.jsonl", ".lock"),
@@ -137,7 +146,7 @@ def test_a_killed_worker_loses_nothing_and_dask_gives_the_records_of_a_local_run
     kept = {r.id: r.finished for r in store.records()}
     (tmp_path / "poison").unlink()
     again = run(plan, store)
-    assert (again.already_done, again.finished) == (6, 3)
+    assert (again.already_done, again.finished) == (5, 1)
     assert kept.items() <= {r.id: r.finished for r in store.records()}.items()
     alone = Store(tmp_path / "here")
     run(plan, alone)
@@ -154,7 +163,7 @@ def test_a_killed_process_of_a_local_run_is_one_line_and_keeps_what_is_finished(
         run(plan, store, jobs=2)
     kept = {r.id: r.finished for r in store.records()}
     (tmp_path / "poison").unlink()
-    assert run(plan, store).finished == 9 - len(kept)
+    assert run(plan, store).finished == 6 - len(kept)
     assert kept.items() <= {r.id: r.finished for r in store.records()}.items()
 
 
@@ -249,6 +258,6 @@ def test_a_run_that_has_no_worker_left_says_so(
         said.append(line)
         told.set()
 
-    with cluster._watched(client, say):
+    with cluster._watched(client, say, lambda: None):
         assert told.wait(60)
     assert said == ["no dask worker is left; waiting for one"]

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Say = Callable[[str], None]
+Refill = Callable[[], None]
+"""Starts workers in the place of those that are lost, where they are ours."""
 
 CONNECT = 10.0
 """Seconds to wait for a scheduler to answer."""
 FIRST_WORKER = 600.0
 """Seconds to wait for the first worker: batch systems start them when there is room."""
+LOST_WORKER = "120 s"
+"""How long a worker of ours that died may take to start again before another one is started."""
 WATCH = 15.0
 """Seconds between two looks at whether any worker is left."""
 
@@ -55,9 +59,9 @@ def dask_workers(scheduler: str | None, jobs: int, say: Say) -> Iterator[None]:
 
     connected = _local(jobs) if scheduler is None else _running(scheduler)
     try:
-        with connected as client:
+        with connected as (client, refill):
             _check(client, say)
-            with _watched(client, say), parallel_config(backend=_backend(client)):
+            with _watched(client, say, refill), parallel_config(backend=_backend(client)):
                 yield
     except (CancelledError, CommClosedError) as error:
         raise UserError(
@@ -67,15 +71,19 @@ def dask_workers(scheduler: str | None, jobs: int, say: Say) -> Iterator[None]:
 
 
 @contextmanager
-def _local(jobs: int) -> Iterator[Client]:
+def _local(jobs: int) -> Iterator[tuple[Client, Refill]]:
     """Start workers on this machine, one trial at a time each."""
     import dask
     from distributed import Client, LocalCluster
 
-    # A worker gets its next job when it asks for it: one that dies takes no second job with it.
-    one_at_a_time = dask.config.set({"distributed.scheduler.worker-saturation": 1.0})
+    settings = {
+        # A worker gets its next job when it asks for it: one that dies takes no second job along.
+        "distributed.scheduler.worker-saturation": 1.0,
+        # On a busy machine a worker that died takes long to start again.
+        "distributed.deploy.lost-worker-timeout": LOST_WORKER,
+    }
     with (
-        one_at_a_time,
+        dask.config.set(settings),
         LocalCluster(
             n_workers=jobs,
             threads_per_worker=1,
@@ -86,11 +94,11 @@ def _local(jobs: int) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield client
+        yield client, lambda: cluster.scale(jobs)
 
 
 @contextmanager
-def _running(address: str) -> Iterator[Client]:
+def _running(address: str) -> Iterator[tuple[Client, Refill]]:
     """Connect to a scheduler."""
     from distributed import Client
 
@@ -104,7 +112,7 @@ def _running(address: str) -> Iterator[Client]:
             do="start one with 'dask scheduler', or leave --scheduler out to use this machine",
         ) from None
     with client:
-        yield client
+        yield client, lambda: None
 
 
 def _check(client: Client, say: Say) -> None:
@@ -128,8 +136,8 @@ def _check(client: Client, say: Say) -> None:
 
 
 @contextmanager
-def _watched(client: Client, say: Say) -> Iterator[None]:
-    """Say when no worker is left: joblib would wait for one without a word."""
+def _watched(client: Client, say: Say, refill: Refill) -> Iterator[None]:
+    """Replace lost workers, and say when none is left: joblib would wait without a word."""
     stop = threading.Event()
 
     def watch() -> None:
@@ -137,6 +145,7 @@ def _watched(client: Client, say: Say) -> Iterator[None]:
         while not stop.wait(WATCH):
             try:
                 none = not client.nthreads()
+                refill()
             except Exception:  # the scheduler has gone, which the jobs will tell
                 return
             if none != alone:

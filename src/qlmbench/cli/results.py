@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from qlmbench.cli.options import complete_studies, study_argument
+from qlmbench.errors import UserError
 
 
 @click.command()
@@ -42,15 +44,46 @@ def report(study: str | None, results: Path, site: bool, check: bool) -> None:
 @click.command()
 @click.argument("a", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("b", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--tolerance", type=float, default=0.005, show_default=True)
-def compare(a: Path, b: Path, tolerance: float) -> None:
-    """Compare two runs of one study, such as runs/qllm/default and results/qllm/default."""
+@click.option(
+    "--tolerance",
+    "tolerances",
+    metavar="[METRIC=]VALUE",
+    multiple=True,
+    help="Largest difference that counts as agreement, in the metric's own units; with METRIC, a "
+    "name or a pattern such as '*_loss', of that metric. May be given often.  [default: 0.005]",
+)
+def compare(a: Path, b: Path, tolerances: tuple[str, ...]) -> None:
+    """Compare two runs of one study, such as runs/qllm/default and results/qllm/default.
+
+    Trials are matched by what they compute, so the two may come from two machines or versions. Ends
+    with exit code 1 if a trial is in one of them only or a metric differs by more than its
+    tolerance.
+    """
     from qlmbench.report import compare_runs
 
-    text, agree = compare_runs(a, b, tolerance)
+    text, agree = compare_runs(a, b, **_tolerances(tolerances))
     click.echo(text)
     if not agree:
         sys.exit(1)
+
+
+def _tolerances(given: tuple[str, ...]) -> dict[str, Any]:
+    """Read ``--tolerance``: one for all metrics, and those of single ones."""
+    general: list[float] = []
+    by_metric: dict[str, float] = {}
+    for text in given:
+        metric, _, value = text.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise UserError(f"--tolerance {text}", expected="a number, or METRIC=NUMBER") from None
+        if metric:
+            by_metric[metric] = number
+        else:
+            general.append(number)
+    if len(general) > 1:
+        raise UserError("--tolerance gives two numbers for all metrics", do="give one")
+    return {"by_metric": by_metric} | ({"tolerance": general[0]} if general else {})
 
 
 @click.command()
