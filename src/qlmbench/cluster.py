@@ -59,15 +59,29 @@ def dask_workers(scheduler: str | None, jobs: int, say: Say) -> Iterator[None]:
 
     connected = _local(jobs) if scheduler is None else _running(scheduler)
     try:
-        with connected as (client, refill):
+        with _quiet(), connected as (client, refill):
             _check(client, say)
             with _watched(client, say, refill), parallel_config(backend=_backend(client)):
                 yield
-    except (CancelledError, CommClosedError) as error:
+    except (CancelledError, CommClosedError):
         raise UserError(
-            f"lost the dask scheduler ({error or type(error).__name__})",
+            "lost the connection to the dask scheduler",
             do="finished trials are kept; run again to go on",
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask's tracebacks of lost connections from the terminal: we tell them in one line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
