@@ -28,6 +28,9 @@ def call(*arguments: str) -> Result:
         (("run", "qllm", "--repetitions", "-1"), "-1 repetitions"),
         (("status", "--results", "/no/such/folder"), "no run"),
         (("show", "nothing"), "unknown study"),
+        (("compare", ".", "."), "no records here"),
+        (("compare", ".", ".", "--tolerance", "small"), "--tolerance small; expected a number"),
+        (("compare", ".", ".", "--tolerance", "1", "--tolerance", "2"), "two numbers"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said: str) -> None:
@@ -68,7 +71,14 @@ def test_run_then_plan_status_report_compare_and_export(tmp_path: Path) -> None:
     assert stale.exit_code == 1
     assert "README.md" in stale.stderr
     run_folder = str(tmp_path / "results" / "qllm" / "smoke")
-    assert call("compare", run_folder, run_folder).exit_code == 0
+    same = call("compare", run_folder, run_folder, "--tolerance", "test_*=0.1")
+    assert same.exit_code == 0
+    assert "every metric is equal" in same.output
+    part = ("--profile", "smoke", "--arm", "logreg", "--results", str(tmp_path / "part"))
+    assert call("run", "qllm", *part, "--jobs", "1").exit_code == 0
+    less = call("compare", run_folder, str(tmp_path / "part" / "qllm" / "smoke"))
+    assert less.exit_code == 1
+    assert "2 only in the first" in less.output
     exported = call("export", "qllm", "--results", results, "--run", "smoke", "--format", "json")
     assert len(json.loads(exported.output)["rows"]) == 4
 

@@ -16,16 +16,17 @@ from qlmbench.errors import UserError
 from qlmbench.experiment import choose, configurations
 from qlmbench.packing import count_classes, holds_classes, unpack_classes, unpack_rows
 from qlmbench.plan import Plan, make_plans
+from qlmbench.prepare import prepare
 from qlmbench.registry import get_study
 from qlmbench.run import (
     jobs_of,
     longest_first,
     missing_trials,
     one_by_one,
-    prepare,
     run_plan,
 )
 from qlmbench.store import Store
+from qlmbench.testing import VARIES
 from qlmbench.timing import seconds_by_arm
 
 STUDY = """
@@ -114,6 +115,40 @@ def test_always_runs_everything_again_and_gives_the_same_records(
     before = {r.id: r.metrics for r in store.records()}
     assert run(plan, store, overwrite="always") == (9, 3)
     assert {r.id: r.metrics for r in store.records()} == before
+
+
+def everything(store: Store) -> dict[str, object]:
+    """Return what two runs of one plan must agree in, to the last digit."""
+    return {
+        "records": {r.id: r.model_dump(exclude=VARIES) for r in store.records()},
+        "failures": {r.id: r.error for r in store.failures()},
+        "predictions": store.predictions(),
+        "curves": store.curves(),
+        "tuning": store.tuning(),
+        "splits": store.splits(),
+    }
+
+
+def test_order_processes_and_the_hashes_of_a_process_change_nothing(
+    plan: Plan, tmp_path: Path
+) -> None:
+    backwards = Store(tmp_path / "backwards")
+    run(replace(plan, trials=plan.trials[::-1]), backwards)
+    expected = everything(backwards)
+    assert len(expected["records"]) == 9  # type: ignore[arg-type]
+    # Sets of strings are walked in another order under another hash seed.
+    elsewhere = subprocess.run(
+        [
+            *(sys.executable, "-m", "qlmbench.cli", "run", "tiny", "--profile", "smoke", "-q"),
+            *("--results", "r", "--jobs", "2"),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        check=False,
+    )
+    assert elsewhere.returncode == 1, "one arm always fails"
+    assert everything(Store(tmp_path / "r" / plan.folder)) == expected
 
 
 def test_arms_of_a_repetition_share_their_rows(plan: Plan, tmp_path: Path) -> None:

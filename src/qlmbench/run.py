@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import math
-import os
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from qlmbench.packing import pack_classes, pack_rows
+from qlmbench.errors import UserError
+from qlmbench.handover import hand_over, take
 from qlmbench.plan import Plan, Trial
-from qlmbench.records import Outcome, SplitLabels
-from qlmbench.seeding import seed_for
+from qlmbench.prepare import Data, prepare
+from qlmbench.progress import JobProgress
+from qlmbench.records import Outcome
 from qlmbench.spec import OverwritePolicy
 from qlmbench.store import Store
 from qlmbench.timing import seconds_by_arm
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from qlmbench.data.cache import Progress
-    from qlmbench.data.datasets import Dataset
-    from qlmbench.data.splits import Rows
-    from qlmbench.data.tokens import TokenEncoder, Vocabulary
-    from qlmbench.experiment import RepetitionData
-    from qlmbench.spec import EncoderTuning
-
 Say = Callable[[str], None]
-Data = dict[int, "RepetitionData"]
-"""Data by repetition."""
+Work = list[list[Trial]]
+"""The trials of each job."""
+Result = list[Outcome] | Exception
+"""What a job gives: outcomes, or why it was given up."""
 
 
 @dataclass
@@ -42,6 +36,8 @@ class Summary:
     finished: int = 0
     failed: int = 0
     already_done: int = 0
+    given_up: int = 0
+    """Trials whose workers died, again and again; they have no record."""
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
 
@@ -70,7 +66,12 @@ def missing_trials(plan: Plan, store: Store, overwrite: OverwritePolicy) -> list
 
 
 def run_plans(
-    plans: Sequence[tuple[Plan, Store]], *, jobs: int, overwrite: OverwritePolicy, say: Say
+    plans: Sequence[tuple[Plan, Store]],
+    *,
+    jobs: int,
+    overwrite: OverwritePolicy,
+    say: Say,
+    dask: bool = False,
 ) -> Summary:
     """Run what is missing of several settings, one after the other; see `run_plan`."""
     total = Summary()
@@ -80,17 +81,24 @@ def run_plans(
         def tell(line: str, setting: str = setting) -> None:
             say(f"{setting}: {line}" if len(plans) > 1 else line)
 
-        done = run_plan(plan, store, jobs=jobs, overwrite=overwrite, say=tell)
+        done = run_plan(plan, store, jobs=jobs, overwrite=overwrite, say=tell, dask=dask)
         total.finished += done.finished
         total.failed += done.failed
         total.already_done += done.already_done
+        total.given_up += done.given_up
         total.seconds += done.seconds
         total.problems += done.problems
     return total
 
 
 def run_plan(
-    plan: Plan, store: Store, *, jobs: int, overwrite: OverwritePolicy, say: Say
+    plan: Plan,
+    store: Store,
+    *,
+    jobs: int,
+    overwrite: OverwritePolicy,
+    say: Say,
+    dask: bool = False,
 ) -> Summary:
     """Run what is missing of one setting.
 
@@ -106,10 +114,18 @@ def run_plan(
         See `missing_trials`.
     say : callable
         Receives a line of progress.
+    dask : bool
+        Whether jobs go to the workers of `qlmbench.cluster.dask_workers`, in whose context this
+        is called. Trials that must run alone stay in this process.
 
     Returns
     -------
     Summary
+
+    Raises
+    ------
+    UserError
+        If the folder belongs to another run, it cannot be written, or the system killed a process.
     """
     started = time.perf_counter()
     store.claim_for(plan.info)
@@ -126,13 +142,16 @@ def run_plan(
                     if plan.protocol.alone
                     else longest_first(jobs_of(todo), seconds_by_arm(plan, store))
                 )
-                at_once = 1 if plan.protocol.alone else jobs  # else they would slow each other
-                for outcome in _outcomes(work, data, store, at_once, say):
+                results = _results(work, data, store, jobs, dask, plan.protocol.alone)
+                for outcome in _counted(results, len(todo), say):
                     summary.finished += outcome.record.status == "ok"
                     summary.failed += outcome.record.status == "failed"
+                summary.given_up = len(todo) - summary.finished - summary.failed
             finally:
                 store.consolidate()
         except OSError as error:
+            if error.errno is None:  # a connection, not a file
+                raise
             raise store.unwritable(error) from None
     else:
         _tidy(plan, store)
@@ -151,27 +170,68 @@ def _tidy(plan: Plan, store: Store) -> None:
         raise store.unwritable(error) from None
 
 
-def _outcomes(
-    work: list[list[Trial]], data: Data, store: Store, jobs: int, say: Say
-) -> Iterator[Outcome]:
-    """Run the jobs, in this process or in several, and yield outcomes that are already saved."""
-    progress = _Progress(sum(len(trials) for trials in work), say)
-    if jobs == 1 or len(work) == 1:
-        results: Iterator[list[Outcome]] = (_work(trials, data, store) for trials in work)
-    else:
-        from joblib import Parallel, delayed
-
-        pool = Parallel(n_jobs=min(jobs, len(work)), return_as="generator_unordered")
-        results = pool(delayed(_work)(trials, _data_of(trials, data), store) for trials in work)
+def _counted(results: Iterator[Result], total: int, say: Say) -> Iterator[Outcome]:
+    """Yield the outcomes of jobs, and say how far they are."""
+    progress = JobProgress(total, say)
     for outcomes in results:
+        if isinstance(outcomes, Exception):
+            say(f"a job was given up: {outcomes}")
+            continue
         progress.done(outcomes)
         yield from outcomes
 
 
-def _work(trials: Sequence[Trial], data: Data, store: Store) -> list[Outcome]:
+def _results(
+    work: Work, data: Data, store: Store, jobs: int, dask: bool, alone: bool
+) -> Iterator[Result]:
+    """Run the jobs, and yield outcomes that are already saved."""
+    if alone:  # else they would slow each other
+        return (_work(trials, data, store) for trials in work)
+    if dask:
+        return _from_dask(work, data, store, jobs)
+    if jobs == 1 or len(work) == 1:
+        return (_work(trials, data, store) for trials in work)
+    return _from_processes(work, data, store, min(jobs, len(work)))
+
+
+def _from_processes(work: Work, data: Data, store: Store, jobs: int) -> Iterator[list[Outcome]]:
+    from joblib import Parallel, delayed
+
+    pool = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    try:
+        yield from pool(delayed(_work)(trials, _data_of(trials, data), store) for trials in work)
+    except BrokenProcessPool:
+        raise UserError(
+            "the system killed a process of this run, most often because memory ran out",
+            do="finished trials are kept; run again, with fewer --jobs",
+        ) from None
+
+
+def _from_dask(work: Work, data: Data, store: Store, jobs: int) -> Iterator[Result]:
+    from joblib import Parallel, delayed
+
+    away = Store(store.folder.resolve())
+    # All jobs are known to the scheduler at once: a worker that comes late finds something to do.
+    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all")
+    with tempfile.TemporaryDirectory(
+        prefix=".data-", dir=away.folder, ignore_cleanup_errors=True
+    ) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        hand_over(data, folder)
+        yield from pool(delayed(_work)(trials, folder, away) for trials in work)
+
+
+def _work(trials: Sequence[Trial], data: Data | Path, store: Store) -> list[Outcome]:
+    """Run one job and save it; data is in memory, or in the folder that it was handed over in."""
+    from joblib import parallel_config
+
     from qlmbench.experiment import run_job
 
-    outcomes = run_job(trials, data)
+    if isinstance(data, Path):
+        data = take(data, sorted({trial.repetition for trial in trials}))
+    with parallel_config(backend="sequential"):  # what a model does in parallel stays in its job
+        outcomes = run_job(trials, data)
     for outcome in outcomes:
         store.save(outcome)
     return outcomes
@@ -182,7 +242,7 @@ def _data_of(trials: Sequence[Trial], data: Data) -> Data:
     return {trial.repetition: data[trial.repetition] for trial in trials}
 
 
-def jobs_of(todo: Sequence[Trial]) -> list[list[Trial]]:
+def jobs_of(todo: Sequence[Trial]) -> Work:
     """Group trials that differ in their repetition alone.
 
     A model that trains one copy at a time gains nothing by it: its trials are jobs of their own, so
@@ -203,12 +263,12 @@ def _copies_at_once(study: str, model: str) -> float:
     return float(getattr(model_class(study, model), "max_stack", math.inf))
 
 
-def one_by_one(todo: Sequence[Trial]) -> list[list[Trial]]:
+def one_by_one(todo: Sequence[Trial]) -> Work:
     """Give each trial a job of its own, arms in turn: what slows the machine slows them all."""
     return [[trial] for trial in sorted(todo, key=lambda trial: trial.repetition)]
 
 
-def longest_first(work: list[list[Trial]], seconds: dict[str, float]) -> list[list[Trial]]:
+def longest_first(work: Work, seconds: dict[str, float]) -> Work:
     """Put the jobs first that took long when last run, and unknown ones before them.
 
     A long job that starts last leaves all processes but one without work. Of equal ones the first
@@ -220,165 +280,3 @@ def longest_first(work: list[list[Trial]], seconds: dict[str, float]) -> list[li
         return -seconds.get(trials[0].arm, math.inf) * len(trials), trials[0].repetition
 
     return sorted(work, key=place)
-
-
-def prepare(plan: Plan, repetitions: Sequence[int], say: Say, jobs: int = 1) -> Data:
-    """Draw the rows of repetitions and encode the texts they hold.
-
-    Parameters
-    ----------
-    plan : Plan
-        Names the dataset, the encoder and the split.
-    repetitions : sequence of int
-        Which repetitions.
-    say : callable
-        Receives lines of progress.
-    jobs : int
-        Processes for tuning encoders, where the setting asks for that.
-
-    Returns
-    -------
-    dict of int to RepetitionData
-    """
-    from qlmbench.data.datasets import load_dataset
-    from qlmbench.data.encoders import encode
-    from qlmbench.data.splits import draw
-    from qlmbench.data.tokens import token_encoder
-
-    progress = _throttled(say)
-    dataset = load_dataset(plan.dataset, progress=progress)
-    split = plan.protocol.split
-    drawn = {
-        r: draw(dataset, split, seed_for("data", dataset=dataset.sha256, repetition=r))
-        for r in repetitions
-    }
-    tuning = plan.protocol.encoder_tuning
-    if tuning is not None:
-        return _tuned(plan, tuning, dataset, drawn, say, jobs)
-    tokens = token_encoder(plan.encoder)
-    if tokens is not None:
-        return {r: _tokenised(tokens, dataset, r, rows, progress) for r, rows in drawn.items()}
-    texts = sorted({text for rows in drawn.values() for text in _texts(dataset, rows)})
-    features = encode(plan.encoder, texts, progress=progress, jobs=os.cpu_count() or 1)
-    index = {text: i for i, text in enumerate(texts)}
-    return {r: _repetition(r, dataset, rows, index, features) for r, rows in drawn.items()}
-
-
-def _tuned(
-    plan: Plan,
-    tuning: EncoderTuning,
-    dataset: Dataset,
-    drawn: dict[int, Rows],
-    say: Say,
-    jobs: int,
-) -> Data:
-    """Tune an encoder in each repetition, on its training rows, and encode its rows with that."""
-    from joblib import Parallel, delayed
-
-    work = (
-        delayed(_tuned_repetition)(plan.encoder, tuning, dataset, r, rows)
-        for r, rows in drawn.items()
-    )
-    results: Data = {}
-    for result in Parallel(n_jobs=jobs, return_as="generator_unordered")(work):
-        results |= result
-        say(f"encoders tuned: {len(results)} of {len(drawn)} repetitions")
-    return results
-
-
-def _tuned_repetition(
-    encoder: str, tuning: EncoderTuning, dataset: Dataset, repetition: int, rows: Rows
-) -> Data:
-    from qlmbench.data.splits import select
-    from qlmbench.data.tuning import encode_tuned
-
-    sentences, labels = select(dataset, rows.train)
-    texts = sorted(set(_texts(dataset, rows)))
-    seed = seed_for("encoder", repetition=repetition)
-    features = encode_tuned(encoder, tuning, sentences, labels.tolist(), texts, seed)
-    index = {text: i for i, text in enumerate(texts)}
-    return {repetition: _repetition(repetition, dataset, rows, index, features)}
-
-
-def _tokenised(
-    encoder: TokenEncoder, dataset: Dataset, repetition: int, rows: Rows, progress: Progress
-) -> RepetitionData:
-    """Make the vocabulary of the training texts, and turn all texts into ids with it."""
-    from qlmbench.data.splits import select
-
-    vocabulary = encoder.fit(select(dataset, rows.train)[0])
-    texts = sorted(set(_texts(dataset, rows)))
-    index = {text: i for i, text in enumerate(texts)}
-    ids = vocabulary.encode(texts, progress)
-    return _repetition(repetition, dataset, rows, index, ids, vocabulary)
-
-
-def _repetition(
-    repetition: int,
-    dataset: Dataset,
-    rows: Rows,
-    index: dict[str, int],
-    features: NDArray[np.float32 | np.int32],
-    vocabulary: Vocabulary | None = None,
-) -> RepetitionData:
-    """Collect where the features of each role stand, and its labels."""
-    import numpy as np
-
-    from qlmbench.data.splits import positions, select
-    from qlmbench.experiment import RepetitionData
-
-    places, labels = {}, {}
-    for role in ("train", "validation", "test"):
-        texts, labels[role] = select(dataset, getattr(rows, role))
-        places[role] = np.array([index[text] for text in texts])
-    split = SplitLabels(
-        repetition=repetition,
-        digest=rows.digest,
-        test_digest=rows.test_digest,
-        n_train=len(rows.train),
-        validation=pack_classes(labels["validation"].tolist()),
-        test=pack_classes(labels["test"].tolist()),
-        test_rows=pack_rows(*positions(dataset, rows.test)),
-    )
-    return RepetitionData(features, places, labels, split, len(dataset.classes), vocabulary)
-
-
-def _texts(dataset: Dataset, rows: Rows) -> Iterator[str]:
-    for keys in (rows.train, rows.validation, rows.test):
-        for part, i in keys:
-            yield dataset.parts[part].texts[i]
-
-
-def _throttled(say: Say) -> Callable[[str, int, int], None]:
-    """Turn progress of fetching and encoding into a line every few seconds."""
-    last: dict[str, float] = {}
-
-    def progress(what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - last.get(what, -math.inf) > 5 or done == total:
-            last[what] = now
-            say(f"{what} {done}/{total}" if total else what)
-
-    return progress
-
-
-class _Progress:
-    """Says how far a run is, one line a finished job."""
-
-    def __init__(self, total: int, say: Say) -> None:
-        self.total = total
-        self.say = say
-        self.finished = 0
-        self.started = time.perf_counter()
-
-    def done(self, outcomes: Sequence[Outcome]) -> None:
-        self.finished += len(outcomes)
-        elapsed = time.perf_counter() - self.started
-        left = elapsed / self.finished * (self.total - self.finished)
-        failed = sum(outcome.record.status == "failed" for outcome in outcomes)
-        note = f", {failed} failed" if failed else ""
-        arm = outcomes[0].record.arm
-        self.say(
-            f"[{self.finished}/{self.total}] {arm}: {len(outcomes)} trials{note}; "
-            f"about {left:.0f} s left"
-        )

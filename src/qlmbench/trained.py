@@ -12,8 +12,8 @@ from qlmbench.plan import Plan, Trial
 from qlmbench.store import write_atomically
 
 if TYPE_CHECKING:
+    from qlmbench.prepare import Say
     from qlmbench.records import Outcome
-    from qlmbench.run import Say
 
 WEIGHTS = "model.safetensors"
 STATISTICS = "statistics.json"
@@ -68,7 +68,7 @@ def train_one(plan: Plan, repetition: int, say: Say) -> Trained:
         If there is no such repetition, or the training fails.
     """
     from qlmbench.experiment import fit_trial
-    from qlmbench.run import prepare
+    from qlmbench.prepare import prepare
 
     trials = {trial.repetition: trial for trial in plan.trials}
     if repetition not in trials:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from qlmbench.errors import UserError
-from qlmbench.records import Predictions
+from qlmbench.records import Outcome, Predictions
 from qlmbench.report import compare_folders, compare_runs, export_table
+from qlmbench.report.compare import difference_table
 from qlmbench.store import Store
 
 
@@ -40,6 +41,39 @@ def test_a_metric_of_one_side_only_never_agrees(fake, pair):
     assert comparison.beyond["metric"].tolist() == ["test_log_loss"]
 
 
+def test_each_metric_that_differs_has_a_row_with_its_tolerance_and_its_worst_trial(fake, pair):
+    _change(fake, pair[1] / "main", 0.02)
+    table = difference_table(
+        compare_folders(*pair, 0.005, {"test_*": 1.0, "test_acc*": 0.03}).metrics
+    )
+    (row,) = table.data.to_dict("records")
+    assert row["metric"] == "test_accuracy"
+    assert (row["differ"], row["beyond"], row["tolerance"]) == (1, 0, 0.03)
+    assert row["largest"] == pytest.approx(0.02)
+    assert row["where"].startswith("logreg, repetition")
+
+
+def test_a_tolerance_for_one_metric_leaves_the_others_alone(fake, pair):
+    _change(fake, pair[1] / "main", 0.02)
+    assert compare_folders(*pair, 0.0, {"test_accuracy": 0.03}).agree
+    assert not compare_folders(*pair, 0.0, {"test_log_loss": 0.03}).agree
+    with pytest.raises(UserError, match=r"unknown metric 'test_acuracy'.*did you mean"):
+        compare_folders(*pair, 0.0, {"test_acuracy": 0.03})
+
+
+def test_the_comparison_says_where_the_runs_come_from(fake, tmp_path):
+    for name, torch in (("a", "2.6.0"), ("b", "2.12.1")):
+        folder = tmp_path / name / "main"
+        fake.fill(folder, repetitions=1, rows=60)
+        environment = {"torch": torch, "python": "3.11.7"}
+        _relocate(folder, environment)
+    text, agree = compare_runs(tmp_path / "a", tmp_path / "b", 0.0)
+    assert agree, "another environment is no difference"
+    assert "the same in both: python 3.11.7" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("torch")]
+    assert line.split() == ["torch", "2.6.0", "2.12.1"]
+
+
 def test_trials_of_one_side_only_are_counted(fake, pair, tmp_path):
     fake.fill(tmp_path / "longer" / "main", repetitions=3, rows=60)
     comparison = compare_folders(pair[0], tmp_path / "longer", tolerance=0.1)
@@ -71,6 +105,8 @@ def test_a_folder_without_records_and_a_negative_tolerance_are_users_errors(pair
         compare_folders(pair[0], tmp_path / "none", tolerance=0.1)
     with pytest.raises(UserError, match="tolerance"):
         compare_folders(*pair, tolerance=-1)
+    with pytest.raises(UserError, match="tolerance"):
+        compare_folders(*pair, by_metric={"test_accuracy": float("nan")})
 
 
 @pytest.mark.parametrize("what", ["comparison", "records", "claims"])
@@ -90,6 +126,16 @@ def test_unknown_tables_settings_forms_and_folders_are_users_errors(fake, pair, 
         export_table(fake.study(), tmp_path / "smoke", None, "records", "csv")
     with pytest.raises(UserError, match="setting"):
         export_table(fake.study(), tmp_path / "default", "other", "records", "csv")
+
+
+def _relocate(folder, environment: dict[str, str]) -> None:
+    """Let all records of a run come from one environment."""
+    store = Store(folder)
+    for record in store.records():
+        moved = record.model_copy(update={"environment": "key"})
+        predictions = store.predictions()[record.id]
+        store.save(Outcome(record=moved, predictions=predictions, environment=environment))
+    store.consolidate()
 
 
 def _change(fake, folder, by: float, drop: str = "", predictions: str = "") -> None:

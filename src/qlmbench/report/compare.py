@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fnmatch
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qlmbench.errors import UserError
+from qlmbench.errors import UserError, unknown
 from qlmbench.packing import holds_classes
 from qlmbench.records import Predictions, Record
 from qlmbench.report import unpacked
@@ -19,6 +21,12 @@ from qlmbench.report.load import setting_folders
 from qlmbench.report.render import Table, to_text
 from qlmbench.store import Store
 
+Environment = dict[str, set[str]]
+"""Versions, machine and commit, by name; several where records of a run come from several."""
+TOLERANCE = 0.005
+"""Largest difference of a metric that counts as agreement, where nothing else is said: half a point
+of accuracy."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -26,20 +34,24 @@ class Comparison:
 
     trials: pd.DataFrame
     """One row a trial of both: id, arm, repetition, equal_predictions (share of rows, NaN where
-    unknown), metric (the one that differs most), difference (of that metric, b minus a)."""
+    unknown)."""
+    metrics: pd.DataFrame
+    """One row a metric of such a trial: id, arm, repetition, metric, difference (b minus a, NaN
+    where one side has none), tolerance."""
     only_a: int
     only_b: int
-    tolerance: float
+    environments: tuple[Environment, Environment]
+    """Where the records of each run come from."""
 
     @property
     def beyond(self) -> pd.DataFrame:
-        """Trials with a metric that differs by more than the tolerance, or on one side only."""
+        """Metrics that differ by more than their tolerance, or stand on one side only."""
         # A difference of NaN is a metric that only one side has: never silently in tolerance.
-        return self.trials[~(self.trials["difference"].abs() <= self.tolerance)]
+        return self.metrics[~(self.metrics["difference"].abs() <= self.metrics["tolerance"])]
 
     @property
     def agree(self) -> bool:
-        """Whether the runs have the same trials and every metric is within the tolerance."""
+        """Whether the runs have the same trials and every metric is within its tolerance."""
         return not (self.only_a or self.only_b or len(self.beyond)) and len(self.trials) > 0
 
     def text(self) -> str:
@@ -49,6 +61,7 @@ class Comparison:
             lines[0] += f", {self.only_a} only in the first, {self.only_b} only in the second"
         if len(self.trials):
             lines += self._lines()
+        lines += ["", *environment_lines(*self.environments), ""]
         lines.append("the runs agree" if self.agree else "the runs do not agree")
         return "\n".join(lines)
 
@@ -62,32 +75,63 @@ class Comparison:
                 f"{same} of {w.plural(len(shares), 'trial')} in every row"
             )
         lines.append(
-            f"{len(self.beyond)} of {w.plural(len(self.trials), 'trial')} differ by more than "
-            f"{self.tolerance:g} in a metric"
+            f"{self.beyond['id'].nunique()} of {w.plural(len(self.trials), 'trial')} differ by "
+            "more than the tolerance in a metric"
         )
-        if len(self.beyond):
-            lines += ["", to_text(_by_arm(self.beyond))]
-        return lines
+        table = difference_table(self.metrics)
+        return [*lines, "", to_text(table).rstrip() if len(table) else "every metric is equal"]
 
 
-def _by_arm(beyond: pd.DataFrame) -> Table:
-    rows = []
-    for arm, trials in beyond.groupby("arm"):
-        worst = trials.loc[trials["difference"].abs().fillna(np.inf).sort_values().index[-1]]
-        rows.append(
-            {
-                "arm": str(arm),
-                "trials": w.count(len(trials)),
-                "largest difference": f"{worst['difference']:+.4g}",
-                "metric": str(worst["metric"]),
-                "repetition": str(worst["repetition"]),
-            }
-        )
-    shown = pd.DataFrame(rows)
-    return Table("differences", "", shown, shown, ("arm", "metric"))
+def difference_table(metrics: pd.DataFrame) -> Table:
+    """Tabulate the metrics that differ at all, those beyond their tolerance first."""
+    rows = [_difference_row(str(name), found) for name, found in metrics.groupby("metric")]
+    data = pd.DataFrame([row for row in rows if row["differ"]])
+    if data.empty:
+        return Table("differences", "", data, data)
+    data = data.sort_values(["beyond", "metric"], ascending=[False, True], ignore_index=True)
+    largest = [f"{x:+.3g}" if np.isfinite(x) else "one side only" for x in data["largest"]]
+    tolerance = [f"{x:g}" for x in data["tolerance"]]
+    shown = data.assign(tolerance=tolerance, largest=largest)
+    return Table("differences", "", data, shown, ("metric", "where"))
 
 
-def compare_folders(a: Path, b: Path, tolerance: float) -> Comparison:
+def _difference_row(metric: str, found: pd.DataFrame) -> dict[str, object]:
+    size = np.nan_to_num(found["difference"].abs().to_numpy(dtype=float), nan=np.inf)
+    worst = found.iloc[int(size.argmax())]
+    return {
+        "metric": metric,
+        "trials": len(found),
+        "differ": int((size > 0).sum()),
+        "beyond": int((size > found["tolerance"].to_numpy(dtype=float)).sum()),
+        "tolerance": float(worst["tolerance"]),
+        "largest": float(worst["difference"]),
+        "where": f"{worst['arm']}, repetition {worst['repetition']}",
+    }
+
+
+def environment_lines(a: Environment, b: Environment) -> list[str]:
+    """Say what the environments of two runs have in common, and tabulate where they differ."""
+    names = sorted(a.keys() | b.keys())
+    if not names:
+        return ["environments: not recorded"]
+    cells = {name: [", ".join(sorted(side.get(name, {"?"}))) for side in (a, b)] for name in names}
+    same = [f"{name} {first}" for name, (first, second) in cells.items() if first == second]
+    lines = ["the same in both: " + ("; ".join(same) or "nothing")]
+    rows = [
+        {"environment": name, "first run": first, "second run": second}
+        for name, (first, second) in cells.items()
+        if first != second
+    ]
+    if rows:
+        shown = pd.DataFrame(rows)
+        table = Table("environments", "", shown, shown, tuple(shown.columns))
+        lines += ["", to_text(table).rstrip()]
+    return lines
+
+
+def compare_folders(
+    a: Path, b: Path, tolerance: float = TOLERANCE, by_metric: Mapping[str, float] | None = None
+) -> Comparison:
     """Compare the records of two run folders trial by trial.
 
     Parameters
@@ -97,6 +141,9 @@ def compare_folders(a: Path, b: Path, tolerance: float) -> Comparison:
         have are compared, and trials of the others count as missing.
     tolerance : float
         Largest difference of a metric that still counts as agreement, in its own units.
+    by_metric : mapping of str to float, optional
+        Tolerances of single metrics, by name or by a pattern such as ``*_loss``; of several that
+        fit the last one holds.
 
     Returns
     -------
@@ -105,60 +152,92 @@ def compare_folders(a: Path, b: Path, tolerance: float) -> Comparison:
     Raises
     ------
     UserError
-        If a folder has no records or predictions of a form that this version does not read, or
-        the tolerance is negative.
+        If a folder has no records or predictions of a form that this version does not read, a
+        tolerance is negative, or one is for a metric that no record has.
     """
-    if not tolerance >= 0:
-        raise UserError(f"tolerance {tolerance}", expected="zero or more")
-    records, predictions = zip(*(_read(folder) for folder in (a, b)), strict=True)
-    common = sorted(records[0].keys() & records[1].keys())
-    rows = [_trial((a, b), i, records[0][i], records[1][i], predictions) for i in common]
-    columns = ["id", "arm", "repetition", "equal_predictions", "metric", "difference"]
-    trials = pd.DataFrame(rows, columns=columns).sort_values(["arm", "repetition"])
-    only = [len(own.keys() - set(common)) for own in records]
-    return Comparison(trials.reset_index(drop=True), only[0], only[1], tolerance)
+    by_metric = by_metric or {}
+    for value in (tolerance, *by_metric.values()):
+        if not value >= 0:
+            raise UserError(f"tolerance {value}", expected="zero or more")
+    runs = [_read(folder) for folder in (a, b)]
+    common = sorted(runs[0].records.keys() & runs[1].records.keys())
+    pairs = [(runs[0].records[i], runs[1].records[i]) for i in common]
+    trials = [_trial(pair, runs) for pair in pairs]
+    metrics = [row for pair in pairs for row in _metrics(*pair)]
+    frame = pd.DataFrame(metrics, columns=["id", "arm", "repetition", "metric", "difference"])
+    frame["tolerance"] = _tolerances(frame["metric"], tolerance, by_metric)
+    columns = ["id", "arm", "repetition", "equal_predictions"]
+    return Comparison(
+        pd.DataFrame(trials, columns=columns).sort_values(["arm", "repetition"], ignore_index=True),
+        frame.sort_values(["arm", "repetition", "metric"], ignore_index=True),
+        only_a=len(runs[0].records) - len(common),
+        only_b=len(runs[1].records) - len(common),
+        environments=(runs[0].environment, runs[1].environment),
+    )
 
 
-def _read(folder: Path) -> tuple[dict[str, Record], dict[str, Predictions]]:
-    """Read records and predictions of all settings, by trial."""
+def _tolerances(
+    metrics: pd.Series[str], tolerance: float, by_metric: Mapping[str, float]
+) -> pd.Series[float]:
+    """Return the tolerance of each row."""
+    known = sorted(metrics.unique())
+    found = dict.fromkeys(known, tolerance)
+    for pattern, value in by_metric.items():
+        fitting = fnmatch.filter(known, pattern)
+        if known and not fitting:
+            raise unknown("metric", pattern, known, "these runs")
+        found.update(dict.fromkeys(fitting, value))
+    return metrics.map(found).astype(float)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is read of a run, by trial."""
+
+    folder: Path
+    records: dict[str, Record]
+    predictions: dict[str, Predictions]
+    environment: Environment
+
+
+def _read(folder: Path) -> _Run:
+    """Read records and predictions of all settings."""
     stores = [Store(setting) for setting in setting_folders(folder)]
     if not stores:
         raise UserError(f"{folder}: no records here", expected="the folder of a run")
     records = {record.id: record for store in stores for record in store.records()}
     predictions = {i: row for store in stores for i, row in store.predictions().items()}
-    return records, predictions
+    known = {key: found for store in stores for key, found in store.environments().items()}
+    environment: dict[str, set[str]] = defaultdict(set)
+    for key in {record.environment for record in records.values()}:
+        for name, value in known.get(key, {}).items():
+            environment[name].add(value)
+    return _Run(folder, records, predictions, dict(environment))
 
 
-def _trial(
-    folders: tuple[Path, Path],
-    trial: str,
-    a: Record,
-    b: Record,
-    predictions: Sequence[dict[str, Predictions]],
-) -> dict[str, object]:
-    metric, difference = _largest_difference(a.metrics, b.metrics)
+def _trial(pair: tuple[Record, Record], runs: Sequence[_Run]) -> dict[str, object]:
+    record = pair[0]
     first, second = (
-        _predicted(found.get(trial), f"{folder}, {a.arm}, repetition {a.repetition}")
-        for folder, found in zip(folders, predictions, strict=True)
+        _predicted(
+            run.predictions.get(record.id),
+            f"{run.folder}, {record.arm}, repetition {record.repetition}",
+        )
+        for run in runs
     )
     return {
-        "id": trial,
-        "arm": a.arm,
-        "repetition": a.repetition,
+        "id": record.id,
+        "arm": record.arm,
+        "repetition": record.repetition,
         "equal_predictions": _equal_share(first, second),
-        "metric": metric,
-        "difference": difference,
     }
 
 
-def _largest_difference(a: dict[str, float], b: dict[str, float]) -> tuple[str, float]:
+def _metrics(a: Record, b: Record) -> Iterator[dict[str, object]]:
     nan = float("nan")
-    names = sorted(a.keys() | b.keys())
-    differences = {name: _difference(a.get(name, nan), b.get(name, nan)) for name in names}
-    if not differences:
-        return "", 0.0
-    name = max(names, key=lambda n: np.nan_to_num(abs(differences[n]), nan=np.inf))
-    return name, differences[name]
+    for name in sorted(a.metrics.keys() | b.metrics.keys()):
+        difference = _difference(a.metrics.get(name, nan), b.metrics.get(name, nan))
+        row = {"id": a.id, "arm": a.arm, "repetition": a.repetition, "metric": name}
+        yield row | {"difference": difference}
 
 
 def _difference(a: float, b: float) -> float:
@@ -182,7 +261,9 @@ def _equal_share(a: Predicted | None, b: Predicted | None) -> float:
     return float((a == b).mean()) if a.shape == b.shape else 0.0
 
 
-def compare_runs(a: Path, b: Path, tolerance: float = 0.005) -> tuple[str, bool]:
+def compare_runs(
+    a: Path, b: Path, tolerance: float = TOLERANCE, by_metric: Mapping[str, float] | None = None
+) -> tuple[str, bool]:
     """Compare two run folders; return a text for the terminal and whether they agree."""
-    comparison = compare_folders(a, b, tolerance)
+    comparison = compare_folders(a, b, tolerance, by_metric)
     return comparison.text(), comparison.agree

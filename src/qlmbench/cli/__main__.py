@@ -1,0 +1,6 @@
+"""``python -m qlmbench.cli``."""
+
+from qlmbench.cli import main
+
+if __name__ == "__main__":
+    main()
