@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from qlmbench import registry
 from qlmbench.cli import main
 from qlmbench.errors import UserError
 from qlmbench.registry import ENTRY_POINTS, get_study, study_folders
@@ -155,7 +156,10 @@ def test_an_entry_point_without_a_study_is_one_line(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: gone\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\ngone = gone.study\n")
     monkeypatch.syspath_prepend(tmp_path)
+    installed = registry._installed_folders
+    installed.cache_clear()
     done = CliRunner().invoke(main, ["list"])
+    installed.cache_clear()
     assert done.exit_code == 2
     assert "study 'gone' of gone: there is no 'gone.study' with a study.toml" in done.stderr
 

@@ -261,11 +261,12 @@ class Store:
         if not path.exists():
             return []
         rows = []
-        # Bytes are split at ends of lines alone; text also at characters that a row may hold.
-        lines = path.read_bytes().splitlines()
+        # Nothing but a line feed ends a row: other marks that Unicode has stand in error messages.
+        # A table without a row is damaged, too: none is written empty.
+        lines = path.read_bytes().removesuffix(b"\n").split(b"\n")
         with _collector_paused():
             for number, line in enumerate(lines, start=1):
-                row = _parse(line.decode("utf-8", errors="replace"), kind)
+                row = _parse(line.removesuffix(b"\r").decode("utf-8", errors="replace"), kind)
                 if row is None:
                     self._report(
                         f"{path}, line {number}: damaged row ignored; its trial runs again"

@@ -28,8 +28,8 @@ import sklearn.neighbors  # noqa: F401
 import torch  # noqa: F401
 from tests.trust.faults import RUN, SETTING, TRIALS, contents, stamps
 
-from qlmbench import cli, experiment, run, store  # noqa: F401
-from qlmbench.cli import main
+from qlmbench import experiment, run, store  # noqa: F401
+from qlmbench.cli import main, running
 from qlmbench.plan import make_plans
 from qlmbench.registry import get_study
 from qlmbench.store import Store
@@ -98,7 +98,7 @@ def child(moment: Moment | None) -> int:
             with contextlib.suppress(BaseException):
                 # Every record is in its table before the comparison is printed: no moment is
                 # spent on that.
-                cli._print_results = lambda *_: None
+                running._print_results = lambda *_: None
                 if moment is not None:
                     moment.start()
                 main(ARGUMENTS, standalone_mode=False)
