@@ -149,7 +149,8 @@ def test_reference_lists_every_public_module() -> None:
         if name not in listed and (unlisted or not (by_package or is_folder)):
             missing.append(name)
     # The page on the command line is made from the commands' own help.
-    assert missing == ["qlmbench.cli"], "add them to docs/reference/*.md"
+    missing = [name for name in missing if not name.startswith("qlmbench.cli")]
+    assert missing == [], "add them to docs/reference/*.md"
 
 
 def test_reference_lists_nothing_that_is_not_there() -> None:
