@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch.nn.functional import cross_entropy
 
 from qlmbench.data.pretrained_tokens import PretrainedTokens
+from qlmbench.models.alone import SINGLE_LAST_STATE, OwnTraining
 from qlmbench.models.llama import START, SplitLlama
-from qlmbench.models.stacked_model import TrainingDivergedError
 from qlmbench.models.token_rows import PADDING, check_texts, choose, text_draws
 from qlmbench.models.training import FloatArray, IntArray, Problem
 from qlmbench.records import Parameters
@@ -29,7 +29,7 @@ from .update import parameters_of, put_into
 _LOOKED_AT = 2  # rows whose logits are compared with the base before the first step
 
 
-class AdaptedLanguageModel(UpdateMixin):
+class AdaptedLanguageModel(OwnTraining, UpdateMixin):
     """Predicts each token of a text from those before it, by a pretrained model that is adapted.
 
     All layers below the adapted ones are frozen, so their hidden states are computed once for each
@@ -75,8 +75,7 @@ class AdaptedLanguageModel(UpdateMixin):
         Loss and accuracy by epoch; None where nothing was trained.
     """
 
-    #: Pretrained weights are large: one model is trained at a time.
-    max_stack = 1
+    fixed = SINGLE_LAST_STATE
 
     def __init__(
         self,
@@ -244,23 +243,13 @@ class AdaptedLanguageModel(UpdateMixin):
     # ---- training --------------------------------------------------------------------------
 
     @property
-    def stackable(self) -> bool:
-        """Each is trained by itself."""
-        return False
-
-    @property
     def n_outputs(self) -> int:
         """Number of tokens that can be predicted."""
         return self._split().vocab_size
 
     def _check_options(self) -> None:
         super()._check_options()
-        fixed = {"precision": "single", "restore_best": False, "init_scale": 1.0, "patience": None}
-        for name, value in fixed.items():
-            if getattr(self, name) != value:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}; expected {value!r}, the only one"
-                )
+        self._check_fixed()
         size: Any = self.batch_size
         if size is not None and (
             isinstance(size, bool) or not isinstance(size, Integral) or size < 1
@@ -282,19 +271,9 @@ class AdaptedLanguageModel(UpdateMixin):
     def _split(self) -> SplitLlama:
         return split_of(self.weights, self.n_adapted).model
 
-    @classmethod
-    def _fit_stack(
-        cls, heads: Sequence[Self], problems: Sequence[Problem]
-    ) -> list[Exception | None]:
-        (head,), (problem,) = heads, problems  # it is not stackable
-        try:
-            return [head._fit_alone(problem.y)]
-        except ValueError as error:  # of what is put into the model
-            return [error]
-
-    def _fit_alone(self, ids: IntArray) -> Exception | None:
+    def _fit_alone(self, problem: Problem) -> Exception | None:
         shared = split_of(self.weights, self.n_adapted)
-        texts, network = shared.texts(ids), shared.model.upper()
+        texts, network = shared.texts(problem.y), shared.model.upper()
         first = batch_of(texts[:_LOOKED_AT])
         # Whatever layers are made of: nothing is drawn from the global random state.
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -310,13 +289,7 @@ class AdaptedLanguageModel(UpdateMixin):
         self.network_: Any = network
         self._seen: dict[bytes, _Scores] = {}
         self.history_ = adapt(network, texts, self._adaptation(len(texts)))
-        self.n_iter_ = 0 if self.history_ is None else self.history_.stopped_at
-        if self.history_ is None or self.history_.diverged_at is None:
-            return None
-        return TrainingDivergedError(
-            f"{type(self).__name__}: the loss is not a number in epoch "
-            f"{self.history_.diverged_at} (learning_rate={self.learning_rate}); try a smaller one"
-        )
+        return self._ended()
 
     def _adaptation(self, n_texts: int) -> Adaptation:
         return Adaptation(

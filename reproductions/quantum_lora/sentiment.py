@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from qlmbench.models.alone import TrainedAlone
 from qlmbench.models.fine_tuning import TINY
 from qlmbench.models.stacked import StackedClassifier
 from qlmbench.models.token_ids import TokenIdsMixin, check_token_ids
@@ -86,7 +87,7 @@ class _Scored:
     logits: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
-class SentimentClassifier(TokenIdsMixin, UpdateMixin, StackedClassifier):
+class SentimentClassifier(TokenIdsMixin, TrainedAlone, UpdateMixin, StackedClassifier):
     """An encoder in DistilBERT form, frozen, with an adapted last attention and a linear head.
 
     Adapted are the projections to queries and to values. The layers below never change, so that
@@ -108,9 +109,6 @@ class SentimentClassifier(TokenIdsMixin, UpdateMixin, StackedClassifier):
     **options
         See `UpdateMixin` and `qlmbench.models.stacked.StackedClassifier`.
     """
-
-    #: What is put into a layer knows one copy.
-    max_stack = 1
 
     _last: _Scored
 
@@ -143,11 +141,6 @@ class SentimentClassifier(TokenIdsMixin, UpdateMixin, StackedClassifier):
         put_into(network, head.update, TARGETS)
         network.head.requires_grad_(True)
         return network
-
-    @property
-    def stackable(self) -> bool:
-        """Each is trained by itself."""
-        return False
 
     def schedule(self) -> Schedule:
         """Say how it is trained: the lowest loss on validation decides, block by block."""

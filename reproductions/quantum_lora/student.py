@@ -19,6 +19,7 @@ from qlmbench.data.teacher_student import (
     check_teacher,
     teacher_probabilities,
 )
+from qlmbench.models.alone import TrainedAlone
 from qlmbench.models.stacked import StackedClassifier
 from qlmbench.models.training import FloatArray, Problem, Schedule
 from qlmbench.records import Parameters
@@ -48,7 +49,7 @@ class Student(nn.Module):
         return logits[None]
 
 
-class StudentClassifier(UpdateMixin, StackedClassifier):
+class StudentClassifier(TrainedAlone, UpdateMixin, StackedClassifier):
     """A frozen linear layer that knows the base of a teacher, adapted to the teacher's labels.
 
     The state with the lowest loss on validation is kept. Students with one random state meet the
@@ -76,9 +77,6 @@ class StudentClassifier(UpdateMixin, StackedClassifier):
         All classes of the teacher, whether or not a training row has them.
     """
 
-    #: What is put into a layer knows one copy.
-    max_stack = 1
-
     def __init__(
         self,
         *,
@@ -104,11 +102,6 @@ class StudentClassifier(UpdateMixin, StackedClassifier):
         network = put_into(Student(dtype), head.update, BASE)
         network.constant.requires_grad_(head.bias)
         return network
-
-    @property
-    def stackable(self) -> bool:
-        """Each is trained by itself."""
-        return False
 
     def schedule(self) -> Schedule:
         """Say how it is trained: probabilities are what is learnt, so loss decides."""

@@ -7,13 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, Self, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from qlmbench.models.alone import OwnTraining
 from qlmbench.models.distilbert import Pooling, layer_attention, make_classifier, tiny_config
 from qlmbench.models.fine_tuning_loop import (
     BLOCK,
@@ -23,7 +24,7 @@ from qlmbench.models.fine_tuning_loop import (
     fine_tune,
     logits_of,
 )
-from qlmbench.models.stacked import StackedClassifier, TrainingDivergedError
+from qlmbench.models.stacked import StackedClassifier
 from qlmbench.models.token_ids import TokenIdsMixin, check_token_ids
 from qlmbench.models.training import FloatArray, History, IntArray, Problem
 from qlmbench.records import Parameters
@@ -41,7 +42,7 @@ class _Scored:
     logits: Tensor = field(default_factory=lambda: torch.zeros(0))
 
 
-class FineTunedClassifier(TokenIdsMixin, StackedClassifier):
+class FineTunedClassifier(TokenIdsMixin, OwnTraining, StackedClassifier):
     """DistilBERT with a classification head, all of it trained by AdamW.
 
     A subclass may bring pretrained weights (`pretrained`) and another optimiser
@@ -89,9 +90,6 @@ class FineTunedClassifier(TokenIdsMixin, StackedClassifier):
     n_iter_ : int
         Number of epochs trained.
     """
-
-    #: Weights of a pretrained model are large: one is trained at a time.
-    max_stack = 1
 
     #: For those who ask what kind of attention is shown.
     attention = "classical"
@@ -187,11 +185,6 @@ class FineTunedClassifier(TokenIdsMixin, StackedClassifier):
 
     # ---- training --------------------------------------------------------------------------
 
-    @property
-    def stackable(self) -> bool:
-        """Each is trained by itself."""
-        return False
-
     def _check_options(self) -> None:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
@@ -224,13 +217,6 @@ class FineTunedClassifier(TokenIdsMixin, StackedClassifier):
                 self._checked_ids(rows, int(config["vocab_size"]))
         return problem
 
-    @classmethod
-    def _fit_stack(
-        cls, heads: Sequence[Self], problems: Sequence[Problem]
-    ) -> list[Exception | None]:
-        (head,), (problem,) = heads, problems  # it is not stackable
-        return [head._fit_alone(problem)]
-
     def _fit_alone(self, problem: Problem) -> Exception | None:
         seed = int(self.random_state)
         config, tensors = self.pretrained()
@@ -252,14 +238,8 @@ class FineTunedClassifier(TokenIdsMixin, StackedClassifier):
             network, self.make_optimizer(named), train, validation, how
         )
         self.network_ = network
-        self.n_iter_ = self.history_.stopped_at
         self._last = _Scored()
-        if self.history_.diverged_at is None:
-            return None
-        return TrainingDivergedError(
-            f"{type(self).__name__}: the loss is not a number in epoch {self.history_.diverged_at} "
-            f"(learning_rate={self.learning_rate}); try a smaller learning rate"
-        )
+        return self._ended()
 
     def _rows(self, network: Any, problem: Problem) -> tuple[Rows, Rows | None]:
         """Rows of the training and of validation; features of a frozen encoder, once."""

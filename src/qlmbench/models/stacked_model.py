@@ -318,7 +318,7 @@ class StackedModel(BaseEstimator):  # type: ignore[misc]
             head.network_ = head._copy_of(network, r, len(heads))
             head.history_ = history
             head.n_iter_ = history.stopped_at
-            errors.append(_divergence(head, history))
+            errors.append(divergence(head, history))
         return errors
 
     @torch.no_grad()
@@ -372,7 +372,8 @@ def _transfer(source: nn.Module, target: nn.Module, conditions: dict[str, Any]) 
         new[name].copy_(old[name])
 
 
-def _divergence(head: StackedModel, history: History) -> Exception | None:
+def divergence(head: StackedModel, history: History) -> Exception | None:
+    """Return the error of a training whose loss stopped being a number; None if it did not."""
     if history.diverged_at is None:
         return None
     return TrainingDivergedError(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from qlmbench.data.images.vocabulary import PADDING, CaptionVocabulary
 from qlmbench.metrics import FloatArray, IntArray
+from qlmbench.models.alone import SINGLE_LAST_STATE, OwnTraining
 from qlmbench.models.llama import random_weights, tiny_config
-from qlmbench.models.stacked_model import StackedModel, TrainingDivergedError
 from qlmbench.models.training import Problem
 from qlmbench.quantum.qubits import QubitCircuit
 from qlmbench.records import Cost, Parameters
@@ -54,7 +54,7 @@ class RowScores:
     n_right: IntArray
 
 
-class PretrainedCaptioner(StackedModel):
+class PretrainedCaptioner(OwnTraining):
     """A pretrained language model with low-rank adapters, and a projection of images to a token.
 
     X has the shape (n, F + T): the features of an image, then the ids that the language model has
@@ -105,8 +105,7 @@ class PretrainedCaptioner(StackedModel):
         Trained.
     """
 
-    #: Pretrained weights are large: one model is trained at a time.
-    max_stack: ClassVar[int] = 1
+    fixed = SINGLE_LAST_STATE
 
     def __init__(
         self,
@@ -284,11 +283,6 @@ class PretrainedCaptioner(StackedModel):
     # ---- training --------------------------------------------------------------------------
 
     @property
-    def stackable(self) -> bool:
-        """Each is trained by itself."""
-        return False
-
-    @property
     def n_outputs(self) -> int:
         """Number of tokens that can be predicted."""
         network: Any = _base(self.language_model)[0]
@@ -297,12 +291,7 @@ class PretrainedCaptioner(StackedModel):
     def _check_options(self) -> None:
         super()._check_options()
         check_projector(self.projector, False, self.n_qubits, self.n_layers)
-        fixed = {"precision": "single", "restore_best": False, "init_scale": 1.0, "patience": None}
-        for name, value in fixed.items():
-            if getattr(self, name) != value:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r}; expected {value!r}, the only one"
-                )
+        self._check_fixed()
         for name in ("n_image_features", "rank", "alpha", "batch_size"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -324,18 +313,8 @@ class PretrainedCaptioner(StackedModel):
         _, ids = self._split_rows(X)
         return Problem(X, ids)
 
-    @classmethod
-    def _fit_stack(
-        cls, heads: Sequence[Self], problems: Sequence[Problem]
-    ) -> list[Exception | None]:
-        (head,), (problem,) = heads, problems  # it is not stackable
-        try:
-            return [head._fit_alone(problem.X)]
-        except ValueError as error:  # of the rows' ids
-            return [error]
-
-    def _fit_alone(self, X: FloatArray) -> Exception | None:
-        captions, features = self.captions(X), self._features(X)
+    def _fit_alone(self, problem: Problem) -> Exception | None:
+        captions, features = self.captions(problem.X), self._features(problem.X)
         self.network_ = self._untrained()
         self.network_.standardise(features)
         self._seen: dict[bytes, RowScores] = {}
@@ -351,13 +330,7 @@ class PretrainedCaptioner(StackedModel):
             seed=int(self.random_state),
         )
         self.history_ = train_captions(self.network_, (features, captions), how)
-        self.n_iter_ = self.history_.stopped_at
-        if self.history_.diverged_at is None:
-            return None
-        return TrainingDivergedError(
-            f"{type(self).__name__}: the loss is not a number in epoch "
-            f"{self.history_.diverged_at} (learning_rate={self.learning_rate}); try a smaller one"
-        )
+        return self._ended()
 
     def _untrained(self) -> HybridVisionLanguageModel:
         base, tokenizer = _base(self.language_model)
