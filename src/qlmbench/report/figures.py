@@ -15,6 +15,7 @@ from qlmbench.report.pareto import front_sentence, weighed
 from qlmbench.report.plots.modes import KEYS
 from qlmbench.report.quoted import quoted_value
 from qlmbench.report.shown import Plot
+from qlmbench.report.sweep import sweep_plot
 from qlmbench.report.tables import (
     best_of,
     main_metric,
@@ -51,6 +52,7 @@ def plots_of(results: Results, arms: pd.DataFrame) -> list[Plot]:
         _by_arm(results, arms, metric),
         gallery_plot(results),
         comparison_plot(results),
+        sweep_plot(results, arms),
         _by_modes(results, arms, metric),
         _by_parameters(results, arms, metric),
         _ranks(results, arms, metric),

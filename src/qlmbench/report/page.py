@@ -28,6 +28,7 @@ from qlmbench.report.regimes import REGIMES
 from qlmbench.report.runs import runs_table
 from qlmbench.report.sections import RunSection, download_rows, figure, merged
 from qlmbench.report.sentences import verdicts_sentence
+from qlmbench.report.sweep import SWEEP
 from qlmbench.report.training import comparison_name
 from qlmbench.spec import Paper, Study
 
@@ -113,6 +114,10 @@ class StudyPage:
         blocks.append(Heading(3, "All arms"))
         first = (by_arm_name(main.results), GALLERY, comparison_name(main.results))
         blocks += [figure(main.results.stem, p) for p in main.plots if p.name in first]
+        swept = [(s, p) for s in section.settings for p in s.plots if p.name == SWEEP]
+        for setting, plot in swept:
+            title = Heading(3, setting.results.protocol.title)
+            blocks += [title, figure(setting.results.stem, plot)]
         listed = [f"[{s.results.title}]({links[s.results.stem]})" for s in section.settings]
         text = "Every number, the controls, training curves, cost and environment"
         return [*blocks, Text(f"{text}: {w.listed(listed)}.")]

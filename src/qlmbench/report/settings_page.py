@@ -30,6 +30,7 @@ from qlmbench.report.protocol import protocol_table
 from qlmbench.report.quoted import quoted_table
 from qlmbench.report.runs import runs_table
 from qlmbench.report.sections import SettingSection, download_rows, figure
+from qlmbench.report.sweep import SWEEP
 from qlmbench.report.tables import main_metric
 from qlmbench.report.training import comparison_name
 from qlmbench.report.training_table import stuck_sentence, training_table
@@ -96,7 +97,7 @@ def _body(section: SettingSection) -> list[Block]:
     if len(section.effects):
         sentence = effects_sentence(section.effects.data, main_metric(results))
         blocks += [Heading(2, "Main effects"), Text(f"**{sentence}**"), TableBlock(section.effects)]
-    for name in (GALLERY, comparison_name(results), *LATER):
+    for name in (GALLERY, SWEEP, comparison_name(results), *LATER):
         if name in shown:
             blocks += [Heading(2, shown[name].title), *drawn(name)]
         if name == GALLERY and len(captions := gallery_table(results)):

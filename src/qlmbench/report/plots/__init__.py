@@ -12,6 +12,7 @@ from qlmbench.report.plots.modes import values_by_modes
 from qlmbench.report.plots.parameters import values_by_parameters
 from qlmbench.report.plots.ranks import MOST_RANKS, rank_plot
 from qlmbench.report.plots.regimes import regimes_plot
+from qlmbench.report.plots.sweep import families
 
 __all__ = [
     "MOST_ARMS",
@@ -21,6 +22,7 @@ __all__ = [
     "captioned_scenes",
     "compared_curves",
     "conditions_plot",
+    "families",
     "forest_plot",
     "learning_curves",
     "rank_plot",
