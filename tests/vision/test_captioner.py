@@ -126,7 +126,7 @@ def test_the_ids_of_the_caption_play_no_role_in_writing(quantum):
 @pytest.mark.parametrize(
     "options",
     [
-        {"projector": "entangling"},
+        {"projector": "noncommuting"},
         {"projector": "cosine", "gate": True},
         {"attention": "quantum"},
         {"projector": "frozen", "n_layers": 2},

@@ -22,7 +22,7 @@ def rows(n=60, width=6, seed=0):
 X, y = rows()
 
 
-@pytest.fixture(scope="module", params=["published", "entangling"])
+@pytest.fixture(scope="module", params=["published", "noncommuting"])
 def model(request):
     return AmplitudeClassifier(2, ansatz=request.param, **FAST).fit(X, y)
 
@@ -63,14 +63,14 @@ def test_shots_and_noise_are_conditions_of_the_evaluation(model):
 
 
 def test_no_parameter_of_the_other_ansatz_is_dead():
-    model = AmplitudeClassifier(2, ansatz="entangling", epochs=1).fit(X, y)
+    model = AmplitudeClassifier(2, ansatz="noncommuting", epochs=1).fit(X, y)
     assert count_parameters(model).dead == 0
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ansatz": "other"}, "published or entangling"),
+        ({"ansatz": "other"}, "published or noncommuting"),
         ({"n_layers": 0}, "at least 1"),
         ({"shots": 10}, "evaluate under"),
         ({"depolarizing": 0.1}, "evaluate under"),
