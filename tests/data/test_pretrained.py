@@ -1,6 +1,7 @@
 """Pretrained models are found by name or folder, checked, and tokenised as by their tokenizer."""
 
 import hashlib
+import inspect
 import json
 import pickle
 from pathlib import Path
@@ -26,8 +27,12 @@ def write_bert(folder: Path, special: list[str] = SPECIAL) -> Path:
     from transformers import BertTokenizerFast
 
     write_model(folder)
-    vocab = {token: i for i, token in enumerate([*special, *WORDS, "##s"])}
-    BertTokenizerFast(vocab=vocab).save_pretrained(folder)
+    tokens = [*special, *WORDS, "##s"]
+    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    # transformers 4 reads the file, 5 takes the tokens.
+    older = "vocab_file" in inspect.signature(BertTokenizerFast.__init__).parameters
+    given = str(folder / "vocab.txt") if older else {token: i for i, token in enumerate(tokens)}
+    BertTokenizerFast(**{"vocab_file" if older else "vocab": given}).save_pretrained(folder)
     return folder
 
 
