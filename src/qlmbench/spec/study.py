@@ -6,11 +6,11 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from qlmbench.cases import expand_cases
 from qlmbench.errors import unknown
 from qlmbench.spec import checks
 from qlmbench.spec.arms import Arm
 from qlmbench.spec.base import NAME, Spec
+from qlmbench.spec.cases import expand_cases
 from qlmbench.spec.paper import Claim, Deviation, Paper, Quoted
 from qlmbench.spec.setting import MAIN, Profile, Protocol, Setting, write_out
 
