@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import importlib.util
 import os
@@ -197,6 +198,41 @@ def test_environments_in_the_pages_exist() -> None:
     asked = set(re.findall(r"tox -e ([\w-]+)", text))
     assert asked
     assert asked <= known
+
+
+def _extras() -> dict[str, list[str]]:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = tomllib.loads(text)["project"]["optional-dependencies"]
+    return found
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    folders = (ROOT / "src", ROOT / "reproductions", DOCS / "guide")
+    files = [p for folder in folders for p in folder.rglob("*") if p.suffix in (".py", ".md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [*files, *PAGES])
+    named = {n for ns in re.findall(r"(?:qlmbench|'\.)\[([\w,]+)\]", text) for n in ns.split(",")}
+    assert "docs" in named
+    assert named <= _extras().keys()
+
+
+def test_every_environment_says_what_it_is_for_and_every_extra_is_in_one() -> None:
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    sections = [tox[name] for name in tox.sections() if name.startswith("testenv:")]
+    assert all(section.get("description") for section in sections)
+    used = set(re.findall(r"[\w-]+", " ".join(section["extras"] for section in sections)))
+    others = {name: re.findall(r"qlmbench\[(.+)\]", " ".join(n)) for name, n in _extras().items()}
+    for name in list(used & others.keys()):
+        used |= {extra for listed in others[name] for extra in listed.split(",")}
+    assert _extras().keys() <= used
+
+
+def test_readme_names_every_folder_of_the_checkout() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1]
+    files = [p for pattern in ("*/*.py", "*/*.ipynb", "*/*/study.toml") for p in ROOT.glob(pattern)]
+    shown = set(re.findall(r"^([\w/]+)/ ", text, re.M))
+    assert {path.relative_to(ROOT).parts[0] for path in files} <= shown
+    assert all((ROOT / name).is_dir() for name in shown)
 
 
 def test_readme_has_a_place_for_results_and_links_that_lead_somewhere() -> None:

@@ -59,7 +59,7 @@ class Study(Spec):
         checks.must_differ([claim.id for claim in self.claims], "claims")
         named = [
             *((c.arm, f"claim {c.id!r}: arm") for c in self.claims),
-            *((c.versus, f"claim {c.id!r}: arm") for c in self.claims),
+            *((c.versus, f"claim {c.id!r}: versus") for c in self.claims),
             (self.reference, "reference"),
             *((q.arm, f"quoted {q.method!r}: arm") for q in self.quoted),
             *((arm.of, f"arm {arm.name!r}: of") for arm in self.arms),
