@@ -24,9 +24,22 @@ import torch
 
 import qlmbench
 from qlmbench.cli import main
+from qlmbench.records import (
+    AttentionMaps,
+    Conditions,
+    Curves,
+    Outcome,
+    Predictions,
+    Record,
+    RunInfo,
+    SplitLabels,
+    Tuning,
+    environment_id,
+)
 from qlmbench.registry import study_folders
 from qlmbench.scaffold import NewStudy, new_study
 from qlmbench.stats import Verdict
+from qlmbench.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -175,6 +188,33 @@ def test_guide_explains_every_verdict() -> None:
     text = (DOCS / "guide" / "reading-results.md").read_text(encoding="utf-8")
     for verdict in Verdict:
         assert f"`{verdict.value}`" in text
+
+
+def test_guide_names_every_file_that_a_run_leaves(tmp_path: Path) -> None:
+    text = (DOCS / "guide" / "how-a-study-runs.md").read_text(encoding="utf-8")
+    here, trial = {"python": "3"}, {"study": "s", "arm": "a", "repetition": 0}
+    done = Outcome(
+        record=Record(id="0", environment=environment_id(here), **trial),
+        predictions=Predictions(id="0", validation="", test=""),
+        curves=Curves(id="0", epochs=[], values={}),
+        tuning=Tuning(id="0", configurations=[], validation_accuracy=[], validation_loss=[]),
+        conditions=Conditions(id="0", rows=[]),
+        attention=AttentionMaps(id="0", maps=[]),
+        split=SplitLabels(
+            repetition=0, digest="", test_digest="", n_train=1, validation="", test=""
+        ),
+        environment=here,
+    )
+    assert done.model_fields_set == Outcome.model_fields.keys()
+    failed = Outcome(record=Record(id="1", status="failed", **trial | {"repetition": 1}))
+    store = Store(tmp_path)
+    for outcome in (done, failed):
+        store.save(outcome)
+    store.save_info(RunInfo(profile="p", setting="s", dataset={}, encoder={}))
+    store.consolidate()
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()} - {".lock"}
+    assert "attention.jsonl" in left
+    assert [name for name in sorted(left) if f"`{name}`" not in text] == []
 
 
 def test_commands_in_the_pages_exist() -> None:

@@ -49,7 +49,8 @@ def plan_options(command: F) -> F:
             "--profile",
             default="default",
             show_default=True,
-            help="Scale of the run: smoke (seconds), default (minutes), paper (the paper's data).",
+            help="Scale of the run: smoke (seconds), default (minutes, or hours), "
+            "paper (the paper's data).",
         ),
         click.option(
             "--arm",
