@@ -22,8 +22,9 @@ from qlmbench.records import Parameters
 from qlmbench.seeding import seed_for
 
 from .below import LayersBelow, layers_below
+from .counts import parameters_of
 from .estimator import UpdateMixin
-from .update import parameters_of, put_into
+from .update import put_into
 
 TARGETS = (r"attention\.q_lin", r"attention\.v_lin")
 """The layers that LoRA adapts by default: projections to queries and to values."""

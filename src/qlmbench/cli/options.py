@@ -55,7 +55,7 @@ def results_option(more: str = "") -> Callable[[F], F]:
 
 def plan_options(command: F) -> F:
     """Add the options that say which trials are meant."""
-    options = [
+    options: list[Callable[[F], F]] = [
         click.option(
             "--profile",
             default="default",
