@@ -326,3 +326,12 @@ def test_a_family_of_null_claims_keeps_its_error_rate():
         ]
         alarms.append(any(v.p_holm <= 0.05 for v in judge_family(cases)))
     assert np.mean(alarms) <= 0.125
+
+
+def test_claims_with_too_few_repetitions_leave_the_others_their_p_values():
+    enough = [DifferenceCase(difference(mean, 0.06, 12), "greater") for mean in (0.03, 0.05, 0.09)]
+    few = DifferenceCase(difference(0.05, 0.06, 4), "greater")
+    alone, beside = judge_family(enough), judge_family([*enough, few])
+    assert [v.p_holm for v in beside[:3]] == [v.p_holm for v in alone]
+    assert beside[3].verdict is Verdict.INCONCLUSIVE
+    assert np.isnan(beside[3].p_holm)

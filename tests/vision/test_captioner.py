@@ -126,7 +126,7 @@ def test_the_ids_of_the_caption_play_no_role_in_writing(quantum):
 @pytest.mark.parametrize(
     "options",
     [
-        {"projector": "entangling"},
+        {"projector": "noncommuting"},
         {"projector": "cosine", "gate": True},
         {"attention": "quantum"},
         {"projector": "frozen", "n_layers": 2},
@@ -239,3 +239,15 @@ def test_layers_of_a_decoder_start_differently():
     decoder = SmallDecoder(6, 5, width=8, n_heads=2).decoder
     first, second = decoder.blocks
     assert not torch.equal(first.attention.query.weight, second.attention.query.weight)
+
+
+def test_features_are_scaled_by_the_training_rows_unless_they_are_to_be_taken_as_they_are():
+    wide = X.copy()
+    wide[:, :2] = 5 + 100 * wide[:, :2]
+    scaled, again = Captioner(**TINY).fit(X, None), Captioner(**TINY).fit(wide, None)
+    np.testing.assert_allclose(
+        scaled.log_likelihoods(X), again.log_likelihoods(wide), rtol=0, atol=1e-6
+    )
+    raw = Captioner(**TINY, scale_features=False).fit(X, None)
+    assert (raw.mean_ == 0).all()
+    assert (raw.scale_ == 1).all()

@@ -88,13 +88,13 @@ def rank_of_bias_and_weights(ansatz, n_qubits=4, n_layers=3):
 def test_the_published_ansatz_loses_a_layer_of_parameters_and_the_other_none():
     rank, total = rank_of_bias_and_weights("published")
     assert rank == total - 4
-    rank, total = rank_of_bias_and_weights("entangling")
+    rank, total = rank_of_bias_and_weights("noncommuting")
     assert rank == total
 
 
 @pytest.mark.parametrize("n_qubits", [2, 4, 5])
 def test_in_the_other_ansatz_an_output_reads_more_than_two_inputs_and_no_weight_is_dead(n_qubits):
-    circuit = circuit_of(n_qubits, 3, "entangling")
+    circuit = circuit_of(n_qubits, 3, "noncommuting")
     inputs = normal(1, 16, n_qubits).requires_grad_()
     outputs = circuit(inputs)
     assert not dead_entries(outputs, {"weights": circuit.weights})
@@ -105,7 +105,7 @@ def test_in_the_other_ansatz_an_output_reads_more_than_two_inputs_and_no_weight_
 
 def test_the_other_ansatz_does_not_commute():
     """Its output depends on the order of two rotations that the published one may swap."""
-    description = projection_circuit(2, 1, "entangling")
+    description = projection_circuit(2, 1, "noncommuting")
     names = [gate.name for gate in description.gates]
     assert {"RX", "RY", "RZ"} <= set(names)
     published = [g.name for g in projection_circuit(2, 1, "published").gates if g.angle]
@@ -119,7 +119,7 @@ def test_the_other_ansatz_does_not_commute():
 def test_a_circuit_of_no_size_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         projection_circuit(*arguments)
-    with pytest.raises(ValueError, match="expected one of published, entangling"):
+    with pytest.raises(ValueError, match="expected one of published, noncommuting"):
         projection_circuit(2, 1, "other")
 
 

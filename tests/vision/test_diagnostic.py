@@ -22,7 +22,7 @@ def rows(n=60, width=6, seed=0):
 X, y = rows()
 
 
-@pytest.fixture(scope="module", params=["published", "entangling"])
+@pytest.fixture(scope="module", params=["published", "noncommuting"])
 def model(request):
     return AmplitudeClassifier(2, ansatz=request.param, **FAST).fit(X, y)
 
@@ -63,14 +63,14 @@ def test_shots_and_noise_are_conditions_of_the_evaluation(model):
 
 
 def test_no_parameter_of_the_other_ansatz_is_dead():
-    model = AmplitudeClassifier(2, ansatz="entangling", epochs=1).fit(X, y)
+    model = AmplitudeClassifier(2, ansatz="noncommuting", epochs=1).fit(X, y)
     assert count_parameters(model).dead == 0
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ansatz": "other"}, "published or entangling"),
+        ({"ansatz": "other"}, "published or noncommuting"),
         ({"n_layers": 0}, "at least 1"),
         ({"shots": 10}, "evaluate under"),
         ({"depolarizing": 0.1}, "evaluate under"),
@@ -84,3 +84,15 @@ def test_a_wrong_option_says_what_was_expected(options, message):
 def test_a_row_of_zeros_has_no_state(model):
     with pytest.raises(ValueError, match="zero"):
         model.predict(np.zeros((1, 6)))
+
+
+def test_centred_rows_are_told_apart_whatever_they_share():
+    """What all rows have in common would otherwise fill their states."""
+    shared = np.linspace(20, 30, X.shape[1])
+    plain = AmplitudeClassifier(2, centred=True, **FAST).fit(X, y)
+    shifted = AmplitudeClassifier(2, centred=True, **FAST).fit(X + shared, y)
+    new = rows(seed=1)[0]
+    ours, theirs = plain.predict_proba(new), shifted.predict_proba(new + shared)
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+    noisy = shifted.under(depolarizing=0.0).predict_proba(new + shared)
+    np.testing.assert_allclose(noisy, theirs, atol=1e-12)

@@ -239,7 +239,7 @@ def test_an_incomplete_folder_is_one_line(tmp_path):
         load_models(str(folder))
 
 
-@pytest.mark.parametrize("kind", ["published", "entangling", "frozen", "linear", "full", "zero"])
+@pytest.mark.parametrize("kind", ["published", "noncommuting", "frozen", "linear", "full", "zero"])
 def test_every_projection_is_there_for_the_small_decoder(kind):
     model = load_models(projector=kind)
     expected = ClassicalProjection if kind in ("linear", "full", "zero") else QuantumProjection

@@ -19,7 +19,7 @@ def gradients(projection, features):
     return [tokens.detach(), features.grad, *(p.grad for p in projection.parameters())]
 
 
-@pytest.mark.parametrize("ansatz", ["published", "entangling"])
+@pytest.mark.parametrize("ansatz", ["published", "noncommuting"])
 @pytest.mark.parametrize("n_qubits", [2, 3, 4, 5, 6])
 def test_values_and_gradients_equal_pennylane(ansatz, n_qubits):
     features = normal(3, 9)
@@ -30,7 +30,7 @@ def test_values_and_gradients_equal_pennylane(ansatz, n_qubits):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("ansatz", ["published", "entangling"])
+@pytest.mark.parametrize("ansatz", ["published", "noncommuting"])
 @pytest.mark.parametrize("n_qubits", [2, 3, 6])
 def test_values_equal_qiskit(ansatz, n_qubits):
     features = normal(3, 9)
@@ -40,7 +40,7 @@ def test_values_equal_qiskit(ansatz, n_qubits):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("ansatz", ["published", "entangling"])
+@pytest.mark.parametrize("ansatz", ["published", "noncommuting"])
 def test_gradients_equal_qiskit_by_parameter_shift(ansatz):
     features = normal(2, 9)
     options = {"n_qubits": 2, "n_layers": 2, "ansatz": ansatz, "seed": 2}
@@ -181,7 +181,7 @@ def test_a_frozen_circuit_gets_no_gradient():
         ({"depolarizing": float("nan")}, "probability"),
         ({"n_qubits": 0}, "at least 1"),
         ({"n_layers": 0}, "at least 1"),
-        ({"ansatz": "other"}, "published, entangling"),
+        ({"ansatz": "other"}, "published, noncommuting"),
         ({"hidden_size": 0}, "at least 1"),
     ],
 )

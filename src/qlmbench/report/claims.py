@@ -13,6 +13,7 @@ from qlmbench.report.load import Results, RunResults
 from qlmbench.report.render import Table
 from qlmbench.spec import Claim, Study
 from qlmbench.stats import (
+    LEAST_REPETITIONS,
     ClaimVerdict,
     DifferenceCase,
     LevelCase,
@@ -123,7 +124,7 @@ def judge_claims(run: RunResults) -> list[Judged]:
     Pairs are formed by repetition; across two settings, of those that drew the same rows in both.
     Where predictions are stored, each difference in test accuracy
     also gets a bootstrap over rows and repetitions; rows that several repetitions are scored on
-    are resampled together. Holm's correction runs over the run's claims.
+    are resampled together. Holm's correction runs over the run's claims with enough repetitions.
 
     Parameters
     ----------
@@ -143,9 +144,10 @@ def judge_claims(run: RunResults) -> list[Judged]:
     """
     asked = _asked(run)
     with_rows = [_with_rows(sides) for sides in asked]
+    tested = sum(len(_pairs(sides).dropna()) >= LEAST_REPETITIONS for sides in asked)
     differences = [
         # What Holm asks of the smallest p-value: the effect that this run could have seen.
-        _difference(sides, rows, run.study.alpha / len(asked))
+        _difference(sides, rows, run.study.alpha / max(tested, 1))
         for sides, rows in zip(asked, with_rows, strict=True)
     ]
     cases = [
@@ -315,6 +317,7 @@ def claims_table(run: RunResults, judged: list[Judged]) -> Table:
     -------
     Table
     """
+    tested = sum(j.verdict.n >= LEAST_REPETITIONS for j in judged)
     shown = [
         {
             "claim": j.claim.statement,
@@ -330,8 +333,8 @@ def claims_table(run: RunResults, judged: list[Judged]) -> Table:
     caption = (
         "Said: the effect as published. Got: mean paired difference over the repetitions (for a "
         "level: the mean) with its 95 % interval. p: paired sign-flip test (for a level: t test; "
-        "where repetitions share test rows, these count as a sample, too), corrected after Holm "
-        f"over the run's {w.plural(len(judged), 'claim')}."
+        "for test accuracies on shared test rows these count as a sample, too), corrected after "
+        f"Holm over the {w.plural(tested, 'claim')} with {LEAST_REPETITIONS} repetitions or more."
     )
     columns = ["claim", "setting", "said", "got", "p (Holm)", "n", "verdict"]
     frame = pd.DataFrame(shown, columns=columns)

@@ -153,6 +153,10 @@ def _band_words(low: float, high: float, margin: float, wording: Wording) -> str
 class Case(Protocol):
     """A claim that can take part in a family."""
 
+    @property
+    def n(self) -> int:
+        """Number of repetitions."""
+
     def p_values(self) -> tuple[float, float]:
         """Return the p values of a difference and of equivalence; NaN where not testable."""
         ...
@@ -173,6 +177,11 @@ class DifferenceCase:
     margin: float = MARGIN
     published: Published | None = None
     wording: Wording = PLAIN
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return 0 if self.difference is None else self.difference.n
 
     def p_values(self) -> tuple[float, float]:
         """Return the p values of a difference and of equivalence."""
@@ -207,6 +216,11 @@ class LevelCase:
     wording: Wording = PLAIN
     seed: int = 0
 
+    @property
+    def n(self) -> int:
+        """Number of repetitions with a value."""
+        return int(np.isfinite(as_vector(self.values)).sum())
+
     def p_values(self) -> tuple[float, float]:
         """Return the p values of lying outside and inside the band."""
         estimate = mean_interval(as_vector(self.values), seed=self.seed)
@@ -239,7 +253,8 @@ def judge_family(
     """Judge all claims of a study, corrected for their number.
 
     Holm runs twice over the claims: over the tests of a difference and over the equivalence
-    tests. Claims that cannot be tested do not count.
+    tests. Claims that cannot be tested do not count, nor do those with fewer repetitions than a
+    verdict needs: they cannot be decided, and would make the others harder to decide.
 
     Parameters
     ----------
@@ -253,7 +268,9 @@ def judge_family(
     list of ClaimVerdict
         In the order of the cases.
     """
-    pairs = np.array([case.p_values() for case in cases], dtype=np.float64).reshape(-1, 2)
+    untested = (math.nan, math.nan)
+    values = [case.p_values() if case.n >= least_repetitions else untested for case in cases]
+    pairs = np.array(values, dtype=np.float64).reshape(-1, 2)
     corrected = zip(holm(pairs[:, 0]), holm(pairs[:, 1]), strict=True)
     return [
         case.judge(float(p), float(q), alpha, least_repetitions)

@@ -43,8 +43,10 @@ class Captioner(StackedModel):
     Parameters
     ----------
     n_image_features : int, default=1280
-        F. Each is centred and scaled by its mean and spread in the training rows, so that a row has
-        a length of about 1.
+        F.
+    scale_features : bool, default=True
+        Centre each feature and scale it by its spread in the training rows, so that a row has a
+        length of about 1; otherwise features are taken as they are.
     vocab_size : int, default=29
         V, ids; the default is that of scenes.
     projector : str, default="published"
@@ -85,6 +87,7 @@ class Captioner(StackedModel):
     def __init__(
         self,
         n_image_features: int = 1280,
+        scale_features: bool = True,
         vocab_size: int = 29,
         projector: Projector = "published",
         n_qubits: int = 4,
@@ -104,6 +107,7 @@ class Captioner(StackedModel):
     ) -> None:
         super().__init__(**training)
         self.n_image_features = n_image_features
+        self.scale_features = scale_features
         self.vocab_size = vocab_size
         self.projector = projector
         self.n_qubits = n_qubits
@@ -342,15 +346,20 @@ class Captioner(StackedModel):
         self._check_options()
         features, ids = self._split_rows(X, None)
         self.n_features_in_ = features.shape[1] + ids.shape[1]
-        self.mean_, spread = features.mean(0), features.std(0)
-        # What never changes says nothing; and rows of length one keep a step of Adam, which moves
-        # all weights of an angle alike, from turning it around many times.
-        self.scale_ = np.where(spread > 0, spread, 1.0) * math.sqrt(features.shape[1])
+        self.mean_, self.scale_ = self._scaling(features)
         train = self._standardised(features, ids)
         if X_val is None:
             return Problem(train, ids - 1)
         features, seen = self._split_rows(X_val, self.n_features_in_)
         return Problem(train, ids - 1, self._standardised(features, seen), seen - 1)
+
+    def _scaling(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
+        if not self.scale_features:
+            return np.zeros(features.shape[1]), np.ones(features.shape[1])
+        spread = features.std(0)
+        # What never changes says nothing; and rows of length one keep a step of Adam, which moves
+        # all weights of an angle alike, from turning it around many times.
+        return features.mean(0), np.where(spread > 0, spread, 1.0) * math.sqrt(features.shape[1])
 
     def _standardised(self, features: FloatArray, ids: IntArray) -> FloatArray:
         scaled = (features - self.mean_) / self.scale_

@@ -28,7 +28,7 @@ from qlmbench.quantum.qubit_patterns import (
     rotation_layer,
 )
 
-Ansatz = Literal["published", "entangling"]
+Ansatz = Literal["published", "noncommuting"]
 
 Bits = NDArray[np.bool_]
 
@@ -40,9 +40,9 @@ def projection_circuit(n_qubits: int, n_layers: int, ansatz: Ansatz) -> CircuitD
     ----------
     n_qubits, n_layers : int
         Size, at least 1 each.
-    ansatz : {"published", "entangling"}
+    ansatz : {"published", "noncommuting"}
         Both turn qubit q about X by input q. Published: layers of one rotation about X a qubit and
-        a ring of CNOTs (PennyLane's ``BasicEntanglerLayers``); all rotations commute. Entangling:
+        a ring of CNOTs (PennyLane's ``BasicEntanglerLayers``); all rotations commute. Noncommuting:
         layers of a rotation about Y and one about Z a qubit, and the same ring; they do not
         commute. Rotations about Y close it, for one about Z right before a ring and a measurement
         of Z would do nothing.
@@ -63,7 +63,7 @@ def trained_layers(n_qubits: int, n_layers: int, ansatz: Ansatz) -> CircuitDescr
         raise ValueError(f"got n_qubits={n_qubits}, n_layers={n_layers}; expected at least 1 each")
     if ansatz == "published":
         return basic_entangler_layers(n_qubits, n_layers)
-    if ansatz != "entangling":
+    if ansatz != "noncommuting":
         raise ValueError(f"got ansatz={ansatz!r}; expected one of {', '.join(get_args(Ansatz))}")
     circuit = CircuitDescription(n_qubits, ())
     for _ in range(n_layers):

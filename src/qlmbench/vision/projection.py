@@ -36,7 +36,7 @@ class QuantumProjection(nn.Module):
         n, from 1.
     n_layers : int, default=3
         Trained layers of the circuit.
-    ansatz : {"published", "entangling"}
+    ansatz : {"published", "noncommuting"}
         See `projection_circuit`.
     backend : {"statevector", "pennylane", "qiskit"}
         What runs the circuit: our simulator; or the references, which give equal values, slower.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -16,7 +17,7 @@ from qlmbench.vision.circuits import Ansatz, projection_circuit
 
 Projector = Literal[
     "published",
-    "entangling",
+    "noncommuting",
     "frozen-circuit",
     "frozen",
     "linear",
@@ -31,7 +32,7 @@ GATE_WIDTH = 512
 
 CIRCUITS: dict[str, Ansatz] = {
     "published": "published",
-    "entangling": "entangling",
+    "noncommuting": "noncommuting",
     "frozen-circuit": "published",
     "frozen": "published",
 }
@@ -44,12 +45,13 @@ class StackedProjector(nn.Module):
     Parameters
     ----------
     kind : str
-        "published" and "entangling": linear map to n angles, circuit, linear map to the token; see
-        `projection_circuit`. "frozen-circuit": the published one whose angles stay as drawn.
+        "published" and "noncommuting": linear map to n angles, circuit, linear map to the token;
+        see `projection_circuit`. "frozen-circuit": the published one whose angles stay as drawn.
         "frozen": nothing of it is trained, as in the public code, which has no training. "linear",
-        "tanh", "cosine": the same two linear maps with nothing, tanh or the cosine of each value in
-        the place of the circuit. "full": the classical projector, linear maps to 512 and to the
-        token, without the narrow middle. "zero": a token of zeros; the image is not seen.
+        "tanh", "cosine": the same two linear maps with nothing, tanh, or the cosine of each value
+        in the place of the circuit; the cosine's phases are uniform on [0, 2 pi) at first, as a
+        circuit's angles are, and trained. "full": the classical projector, linear maps to 512 and
+        to the token, without the narrow middle. "zero": a token of zeros; the image is not seen.
     n_features, width : int
         F, features of an image, and d, width of a token.
     n_qubits, n_layers : int
@@ -102,6 +104,8 @@ class StackedProjector(nn.Module):
         inner = GATE_WIDTH if gated else n_features
         self.reduce = None if kind == "full" else linear("in", inner, n_qubits)
         self.expand = linear("out", inner if kind == "full" else n_qubits, width)
+        if kind == "cosine":
+            self.phases = nn.Parameter(torch.stack([_phases(s, n_qubits, dtype) for s in seeds]))
         if kind in CIRCUITS:
             self.circuit = QubitCircuit(
                 projection_circuit(n_qubits, n_layers, CIRCUITS[kind]),
@@ -132,7 +136,12 @@ class StackedProjector(nn.Module):
             return self.measurement.z(self.circuit, x, features).to(x)
         if self.kind == "tanh":
             return x.tanh()
-        return x.cos() if self.kind == "cosine" else x
+        return (x + self.phases[:, None]).cos() if self.kind == "cosine" else x
+
+
+def _phases(seed: int, n: int, dtype: torch.dtype) -> Tensor:
+    draw = torch.Generator().manual_seed(seed_for("initialisation", seed=seed, layer="phases"))
+    return (2 * math.pi * torch.rand(n, generator=draw, dtype=torch.float64)).to(dtype)
 
 
 def check_projector(kind: str, gate: bool, n_qubits: int, n_layers: int) -> None:
