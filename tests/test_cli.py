@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -39,6 +40,18 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: tuple[str, ...], said:
     assert said in result.stderr
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.output
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    assert isinstance(main, click.Group)
+    options = [
+        (name, parameter)
+        for name, command in main.commands.items()
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+    ]
+    assert options
+    assert [f"{name} {option.opts[0]}" for name, option in options if not option.help] == []
 
 
 def test_list_and_show_name_every_study_and_arm() -> None:

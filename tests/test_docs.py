@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import importlib.util
 import os
@@ -23,9 +24,22 @@ import torch
 
 import qlmbench
 from qlmbench.cli import main
+from qlmbench.records import (
+    AttentionMaps,
+    Conditions,
+    Curves,
+    Outcome,
+    Predictions,
+    Record,
+    RunInfo,
+    SplitLabels,
+    Tuning,
+    environment_id,
+)
 from qlmbench.registry import study_folders
 from qlmbench.scaffold import NewStudy, new_study
 from qlmbench.stats import Verdict
+from qlmbench.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -176,6 +190,33 @@ def test_guide_explains_every_verdict() -> None:
         assert f"`{verdict.value}`" in text
 
 
+def test_guide_names_every_file_that_a_run_leaves(tmp_path: Path) -> None:
+    text = (DOCS / "guide" / "how-a-study-runs.md").read_text(encoding="utf-8")
+    here, trial = {"python": "3"}, {"study": "s", "arm": "a", "repetition": 0}
+    done = Outcome(
+        record=Record(id="0", environment=environment_id(here), **trial),
+        predictions=Predictions(id="0", validation="", test=""),
+        curves=Curves(id="0", epochs=[], values={}),
+        tuning=Tuning(id="0", configurations=[], validation_accuracy=[], validation_loss=[]),
+        conditions=Conditions(id="0", rows=[]),
+        attention=AttentionMaps(id="0", maps=[]),
+        split=SplitLabels(
+            repetition=0, digest="", test_digest="", n_train=1, validation="", test=""
+        ),
+        environment=here,
+    )
+    assert done.model_fields_set == Outcome.model_fields.keys()
+    failed = Outcome(record=Record(id="1", status="failed", **trial | {"repetition": 1}))
+    store = Store(tmp_path)
+    for outcome in (done, failed):
+        store.save(outcome)
+    store.save_info(RunInfo(profile="p", setting="s", dataset={}, encoder={}))
+    store.consolidate()
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()} - {".lock"}
+    assert "attention.jsonl" in left
+    assert [name for name in sorted(left) if f"`{name}`" not in text] == []
+
+
 def test_commands_in_the_pages_exist() -> None:
     assert isinstance(main, click.Group)
     text = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
@@ -197,6 +238,41 @@ def test_environments_in_the_pages_exist() -> None:
     asked = set(re.findall(r"tox -e ([\w-]+)", text))
     assert asked
     assert asked <= known
+
+
+def _extras() -> dict[str, list[str]]:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = tomllib.loads(text)["project"]["optional-dependencies"]
+    return found
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    folders = (ROOT / "src", ROOT / "reproductions", DOCS / "guide")
+    files = [p for folder in folders for p in folder.rglob("*") if p.suffix in (".py", ".md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [*files, *PAGES])
+    named = {n for ns in re.findall(r"(?:qlmbench|'\.)\[([\w,]+)\]", text) for n in ns.split(",")}
+    assert "docs" in named
+    assert named <= _extras().keys()
+
+
+def test_every_environment_says_what_it_is_for_and_every_extra_is_in_one() -> None:
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    sections = [tox[name] for name in tox.sections() if name.startswith("testenv:")]
+    assert all(section.get("description") for section in sections)
+    used = set(re.findall(r"[\w-]+", " ".join(section["extras"] for section in sections)))
+    others = {name: re.findall(r"qlmbench\[(.+)\]", " ".join(n)) for name, n in _extras().items()}
+    for name in list(used & others.keys()):
+        used |= {extra for listed in others[name] for extra in listed.split(",")}
+    assert _extras().keys() <= used
+
+
+def test_readme_names_every_folder_of_the_checkout() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1]
+    files = [p for pattern in ("*/*.py", "*/*.ipynb", "*/*/study.toml") for p in ROOT.glob(pattern)]
+    shown = set(re.findall(r"^([\w/]+)/ ", text, re.M))
+    assert {path.relative_to(ROOT).parts[0] for path in files} <= shown
+    assert all((ROOT / name).is_dir() for name in shown)
 
 
 def test_readme_has_a_place_for_results_and_links_that_lead_somewhere() -> None:

@@ -78,6 +78,12 @@ def test_a_claim_about_an_unknown_arm_is_refused(tmp_path: Path) -> None:
         load_study(write(tmp_path, MINIMAL + claim))
 
 
+def test_a_claim_against_an_unknown_arm_names_the_key(tmp_path: Path) -> None:
+    claim = '[[claims]]\nid="c"\nstatement="s"\narm="logreg"\nversus="logre"\nsource="t"\n'
+    with pytest.raises(UserError, match="claim 'c': versus 'logre' is not an arm"):
+        load_study(write(tmp_path, MINIMAL + claim))
+
+
 def test_cases_write_out_one_arm_each(tmp_path: Path) -> None:
     cases = (
         '[[arms]]\nname="p-{n_modes}m"\nlabel="{n_modes} modes"\nkind="paper"\nmodel="m:C"\n'

@@ -23,8 +23,9 @@ from qlmbench.records import Parameters
 
 from .causal_states import TINY, batch_of, blocks, logits_of, split_of
 from .causal_training import Adaptation, adapt
+from .counts import parameters_of
 from .estimator import UpdateMixin
-from .update import parameters_of, put_into
+from .update import put_into
 
 _LOOKED_AT = 2  # rows whose logits are compared with the base before the first step
 

@@ -22,8 +22,9 @@ from qlmbench.records import Parameters
 from qlmbench.seeding import seed_for
 
 from .below import LayersBelow, layers_below
+from .counts import parameters_of
 from .estimator import UpdateMixin
-from .update import parameters_of, put_into
+from .update import put_into
 
 TARGETS = (r"attention\.q_lin", r"attention\.v_lin")
 """The layers that LoRA adapts by default: projections to queries and to values."""
@@ -93,7 +94,7 @@ class SentimentClassifier(TokenIdsMixin, TrainedAlone, UpdateMixin, StackedClass
     Adapted are the projections to queries and to values. The layers below never change, so that
     their hidden states are computed once for each distinct text and kept in memory. The state with
     the lowest loss on validation is kept. Classifiers with one random state have the same head and
-    meet the same batches, whatever is put into them. Training is in single precision.
+    meet the same batches, whatever is put into them.
 
     Parameters
     ----------
@@ -106,6 +107,8 @@ class SentimentClassifier(TokenIdsMixin, TrainedAlone, UpdateMixin, StackedClass
         Rows a step.
     learning_rate : float, default=3e-3
         Of Adam, for adapters and head alike.
+    precision : {"single"}, default="single"
+        That of the encoder; anything else is refused.
     **options
         See `UpdateMixin` and `qlmbench.models.stacked.StackedClassifier`.
     """

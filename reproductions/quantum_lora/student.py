@@ -24,9 +24,10 @@ from qlmbench.models.stacked import StackedClassifier
 from qlmbench.models.training import FloatArray, Problem, Schedule
 from qlmbench.records import Parameters
 
+from .counts import parameters_of
 from .estimator import UpdateMixin
 from .start import gradient_variance
-from .update import parameters_of, put_into
+from .update import put_into
 
 BASE = ("base",)
 N_LOOKED_AT = 64

@@ -1,4 +1,4 @@
-"""What an arm puts into a model: a photonic adapter, LoRA, or nothing."""
+"""How an arm adapts a model: a photonic adapter, LoRA, the layers' own weights, or nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,6 @@ from qlmbench.adapters.targets import Target, find_targets
 from qlmbench.errors import UserError, nearest
 from qlmbench.quantum.fock import Space
 from qlmbench.seeding import seed_for
-
-from .counts import parameters_of
-
-__all__ = ["METHODS", "AnyShape", "Method", "Update", "parameters_of", "put_into"]
 
 Method = Literal["quantum", "as-published", "lora", "none", "full"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qlmbench.errors import UserError
+from qlmbench.progress import Say
 
 if TYPE_CHECKING:
     from distributed import Client
 
-Say = Callable[[str], None]
 Refill = Callable[[], None]
 """Starts workers in the place of those that are lost, where they are ours."""
 

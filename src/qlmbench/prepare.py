@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from qlmbench.packing import pack_classes, pack_rows
 from qlmbench.plan import Plan
-from qlmbench.progress import throttled
+from qlmbench.progress import Say, throttled
 from qlmbench.records import SplitLabels
 from qlmbench.seeding import seed_for
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from qlmbench.experiment import RepetitionData
     from qlmbench.spec import EncoderTuning
 
-Say = Callable[[str], None]
 Data = dict[int, "RepetitionData"]
 """Data by repetition."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from qlmbench.records import Outcome
 
 Say = Callable[[str], None]
+"""Receives a line of progress."""
 
 EVERY = 10.0
 """Seconds between two lines on jobs."""

@@ -1,4 +1,4 @@
-"""What a trial leaves behind: a short record, and beside it predictions, curves and tuning."""
+"""What a trial leaves behind: a short record, and beside it whatever is long."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Record(Entry):
 class Predictions(Entry):
     """What a trial predicted, row by row of the split; see `qlmbench.packing`.
 
-    Classes, or for a language model the mean log-likelihood of each row's tokens.
+    Classes, or where words are predicted the mean log-likelihood of each row's words.
     """
 
     id: str

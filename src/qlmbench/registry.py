@@ -64,13 +64,9 @@ def _installed_folder(entry: EntryPoint) -> Path:
 
 
 def _roots() -> list[Path]:
-    """List folders of studies: shipped with the package, of its checkout, of the working folder."""
-    package = Path(__file__).resolve().parent
-    return [
-        package / "reproductions",
-        package.parents[1] / "reproductions",
-        Path.cwd() / "reproductions",
-    ]
+    """List folders of studies: of the package's checkout, of the working folder."""
+    checkout = Path(__file__).resolve().parents[2]
+    return [checkout / "reproductions", Path.cwd() / "reproductions"]
 
 
 def study_folder(name: str) -> Path:

@@ -6,7 +6,7 @@ import math
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,13 +16,12 @@ from qlmbench.errors import UserError
 from qlmbench.handover import hand_over, take
 from qlmbench.plan import Plan, Trial
 from qlmbench.prepare import Data, prepare
-from qlmbench.progress import JobProgress
+from qlmbench.progress import JobProgress, Say
 from qlmbench.records import Outcome
 from qlmbench.spec import OverwritePolicy
 from qlmbench.store import Store
 from qlmbench.timing import seconds_by_arm
 
-Say = Callable[[str], None]
 Work = list[list[Trial]]
 """The trials of each job."""
 Result = list[Outcome] | Exception

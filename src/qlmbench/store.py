@@ -1,10 +1,10 @@
 """Records on disk: atomic writes by the workers, tolerant reads, and a merge into a few tables.
 
-A run's folder holds one table a kind (``records.jsonl``, ``predictions.jsonl``, ...), one row a
-trial, sorted, so that a diff shows what changed. While a run goes on, each finished trial is one
-file under ``trials/``; `Store.consolidate` moves them into the tables. Each row carries a checksum
-of itself, as ``run.json`` does; an environment's key is a hash of it. A row that was cut off or
-altered is reported, set aside and run again, never used.
+The folder of a setting holds one table a kind (``records.jsonl``, ``predictions.jsonl``, ...), one
+row a trial (of true labels a repetition), sorted, so that a diff shows what changed. While a run
+goes on, each finished trial is one file under ``trials/``; `Store.consolidate` moves them into the
+tables. Each row carries a checksum of itself, as ``run.json`` does; an environment's key is a hash
+of it. A row that was cut off or altered is reported, set aside and run again, never used.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from qlmbench.plan import Plan, Trial
 from qlmbench.store import write_atomically
 
 if TYPE_CHECKING:
-    from qlmbench.prepare import Say
+    from qlmbench.progress import Say
     from qlmbench.records import Outcome
 
 WEIGHTS = "model.safetensors"

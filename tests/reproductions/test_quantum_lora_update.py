@@ -1,5 +1,6 @@
 """What an arm puts into a model: which parameters train, from where, and how many do anything."""
 
+import importlib
 import sys
 from itertools import pairwise
 from typing import Any
@@ -16,7 +17,10 @@ from qlmbench.registry import model_class
 
 Update = model_class("quantum_lora", "update:Update")
 MODULE = sys.modules[Update.__module__]
-put_into, parameters_of = MODULE.put_into, MODULE.parameters_of
+put_into = MODULE.put_into
+parameters_of = importlib.import_module(
+    ".counts", Update.__module__.rpartition(".")[0]
+).parameters_of
 ANSATZES = ("simple", "universal", "hardware_efficient")
 
 

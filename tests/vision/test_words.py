@@ -110,7 +110,7 @@ def test_without_the_packages_one_line_says_what_to_install(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(UserError, match="pip install sacrebleu rouge-score"):
+    with pytest.raises(UserError, match=r"pip install 'qlmbench\[vision\]'"):
         caption_metrics(["a"], ["a"])
 
 

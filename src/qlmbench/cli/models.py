@@ -13,8 +13,8 @@ from qlmbench.cli.options import complete_arms, study_argument
 @study_argument
 @click.option("--arm", required=True, shell_complete=complete_arms, help="Which arm.")
 @click.option("--setting", help="Which setting.  [default: the first one that runs the arm]")
-@click.option("--profile", default="default", show_default=True)
-@click.option("--repetition", type=int, default=0, show_default=True)
+@click.option("--profile", default="default", show_default=True, help="As for 'run'.")
+@click.option("--repetition", type=int, default=0, show_default=True, help="Whose rows and seed.")
 @click.option("--data", metavar="[NAME=]DIR", multiple=True, help="As for 'run'.")
 @click.option("--encoder", metavar="NAME|DIR", help="As for 'run'.")
 @click.option(
@@ -66,7 +66,12 @@ def train(
     type=click.Path(path_type=Path),
     help="Any image file.",
 )
-@click.option("--prompt", default="Describe the image: ", show_default=True)
+@click.option(
+    "--prompt",
+    default="Describe the image: ",
+    show_default=True,
+    help="Words between the image and what is said of it.",
+)
 @click.option(
     "--n_qubits",
     type=click.IntRange(1, 12),

@@ -42,14 +42,26 @@ study_argument = click.argument("study", shell_complete=complete_studies)
 F = Callable[..., Any]
 
 
+def results_option(more: str = "") -> Callable[[F], F]:
+    """Make the option that names the folder of the records; ``more`` is said after that."""
+    return click.option(
+        "--results",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("runs"),
+        show_default=True,
+        help=f"Folder of the records{more and '; ' + more}.",
+    )
+
+
 def plan_options(command: F) -> F:
     """Add the options that say which trials are meant."""
-    options = [
+    options: list[Callable[[F], F]] = [
         click.option(
             "--profile",
             default="default",
             show_default=True,
-            help="Scale of the run: smoke (seconds), default (minutes), paper (the paper's data).",
+            help="Scale of the run: smoke (seconds), default (minutes, or hours), "
+            "paper (the paper's data).",
         ),
         click.option(
             "--arm",
@@ -79,13 +91,7 @@ def plan_options(command: F) -> F:
             metavar="NAME|DIR",
             help="An encoder, or a folder of a sentence-transformers model.  [default: profile's]",
         ),
-        click.option(
-            "--results",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=Path("runs"),
-            show_default=True,
-            help="Folder of the records.",
-        ),
+        results_option(),
     ]
     for option in reversed(options):
         command = option(command)

@@ -9,19 +9,13 @@ from typing import Any
 
 import click
 
-from qlmbench.cli.options import complete_studies, study_argument
+from qlmbench.cli.options import complete_studies, results_option, study_argument
 from qlmbench.errors import UserError
 
 
 @click.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the records; tables and figures are written beside them.",
-)
+@results_option("tables and figures are written beside them")
 @click.option("--site", is_flag=True, help="Build a web page too and print its path.")
 @click.option("--check", is_flag=True, help="Write nothing; fail if a file is not up to date.")
 def report(study: str | None, results: Path, site: bool, check: bool) -> None:
@@ -91,16 +85,24 @@ def _tolerances(given: tuple[str, ...]) -> dict[str, Any]:
 
 @click.command()
 @study_argument
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-)
+@results_option()
 @click.option("--run", "run_name", default="default", show_default=True, help="Which run.")
 @click.option("--setting", help="Which of its settings.  [default: the first one]")
-@click.option("--format", "kind", type=click.Choice(["csv", "latex", "json"]), default="csv")
-@click.option("--what", type=click.Choice(["comparison", "records", "claims"]), default="records")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["csv", "latex", "json"]),
+    default="csv",
+    show_default=True,
+    help="How the table is written.",
+)
+@click.option(
+    "--what",
+    type=click.Choice(["comparison", "records", "claims"]),
+    default="records",
+    show_default=True,
+    help="Which table; claims are those of the whole run.",
+)
 def export(
     study: str, results: Path, run_name: str, setting: str | None, kind: str, what: str
 ) -> None:

@@ -15,6 +15,7 @@ from qlmbench.cli.options import (
     complete_studies,
     plan_options,
     plans_and_stores,
+    results_option,
     say,
     study_argument,
     warn,
@@ -154,13 +155,7 @@ def _print_results(study: Study, folder: Path, settings: list[str]) -> None:
 
 @click.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder of the records.",
-)
+@results_option()
 def status(study: str | None, results: Path) -> None:
     """Show what is on disk: runs, finished and failed trials, damage."""
     from qlmbench.status import status_lines

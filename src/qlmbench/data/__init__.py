@@ -1,1 +1,1 @@
-"""Text, splits of it, encoders, and the features that encoders give: all checked and cached."""
+"""Texts and images, splits of them, and the features that encoders give: checked and cached."""

@@ -311,7 +311,7 @@ def _sst2_glue(files: Mapping[str, Path]) -> Parts:
     except ImportError:
         raise UserError(
             "reading sst2-glue from the hub needs pyarrow",
-            do="pip install pyarrow, or give a folder of TSV files",
+            do="pip install 'qlmbench[hub]', or give a folder of TSV files",
         ) from None
     names = {0: "negative", 1: "positive"}
     return {

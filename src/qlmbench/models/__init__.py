@@ -1,1 +1,1 @@
-"""Scikit-learn estimators: baselines, quantum heads, controls, and the one training loop."""
+"""Scikit-learn estimators, and what they are trained with: baselines, quantum models, controls."""

@@ -1,4 +1,4 @@
-"""Layers of a stack: each holds R copies with random numbers of their own."""
+"""Layers whose random numbers are their own: R copies as a stack, or one of them alone."""
 
 from __future__ import annotations
 
@@ -55,6 +55,24 @@ class StackedLinear(nn.Module):
         # Few outputs, many inputs: with the weight on the left the product runs along its rows,
         # in both directions, which is two to four times faster here.
         return torch.baddbmm(self.bias, self.weight, x.transpose(1, 2)).transpose(1, 2)
+
+
+def seeded_linear(
+    n_in: int, n_out: int, *, seed: int, name: str, bias: bool = True, dtype: torch.dtype
+) -> nn.Linear:
+    """`torch.nn.Linear` with its usual initial values, drawn from a seed of its own.
+
+    It is one copy of `StackedLinear` of the same name, so that a module alone starts where its
+    stacked form starts.
+    """
+    drawn = StackedLinear(n_in, n_out, seeds=[seed], name=name, scales=[1.0], dtype=dtype)
+    # Made without values: torch would take them from its global generator.
+    linear = nn.Linear(n_in, n_out, bias=bias, dtype=dtype, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        linear.weight.copy_(drawn.weight[0])
+        if bias:
+            linear.bias.copy_(drawn.bias[0, :, 0])
+    return linear
 
 
 class StackedDropout(nn.Module):

@@ -15,8 +15,9 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
+from qlmbench.models.layers import seeded_linear
 from qlmbench.models.measurement import check_shots
-from qlmbench.models.token_embedding import default_qubits, seeded_linear
+from qlmbench.models.token_embedding import default_qubits
 from qlmbench.quantum.qubit_patterns import swap_test
 from qlmbench.quantum.qubit_sampling import draw_counts, shot_generators
 from qlmbench.quantum.qubits import QubitCircuit

@@ -13,7 +13,7 @@ from typing import Literal, Self, get_args
 import torch
 from torch import Tensor, nn
 
-from qlmbench.models.layers import StackedLinear
+from qlmbench.models.layers import seeded_linear
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_patterns import embedding_layers
 from qlmbench.quantum.qubits import DiffMethod, QubitCircuit, initial_weights
@@ -57,24 +57,6 @@ def embedding_circuit(
     if entangler != "none":
         return circuit
     return CircuitDescription(n_qubits, tuple(g for g in circuit.gates if g.name != "CNOT"))
-
-
-def seeded_linear(
-    n_in: int, n_out: int, *, seed: int, name: str, bias: bool = True, dtype: torch.dtype
-) -> nn.Linear:
-    """`torch.nn.Linear` with its usual initial values, drawn from a seed of its own.
-
-    It is one copy of `StackedLinear` of the same name, so that a module alone starts where its
-    stacked form starts.
-    """
-    drawn = StackedLinear(n_in, n_out, seeds=[seed], name=name, scales=[1.0], dtype=dtype)
-    # Made without values: torch would take them from its global generator.
-    linear = nn.Linear(n_in, n_out, bias=bias, dtype=dtype, device="meta").to_empty(device="cpu")
-    with torch.no_grad():
-        linear.weight.copy_(drawn.weight[0])
-        if bias:
-            linear.bias.copy_(drawn.bias[0, :, 0])
-    return linear
 
 
 class QuantumEmbedding(nn.Module):

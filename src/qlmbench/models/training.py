@@ -1,4 +1,4 @@
-"""The one training loop: many repetitions of one network trained together, each as if alone.
+"""The training loop of a stack: many copies of one network trained together, each as if alone.
 
 A *stack* is R copies of a network whose every parameter has a leading axis of length R. Copies
 share no parameter and no random number, the loss is the sum of their losses, and Adam works element

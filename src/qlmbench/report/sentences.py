@@ -12,7 +12,6 @@ from qlmbench.report import wording as w
 from qlmbench.report.claims import Judged, verdict_counts
 from qlmbench.report.load import KIND_ORDER
 from qlmbench.report.tables import sized
-from qlmbench.stats import Verdict
 
 POINT = 0.01
 """One point of accuracy, or a hundredth of a nat."""
@@ -161,13 +160,3 @@ def curves_sentence(curves: pd.DataFrame, labels: dict[str, str], metric: str) -
         return "Losses over the epochs of the chosen configurations."
     near = f"Within {w.amount(curve, POINT)} of the best mean {w.metric_title(curve)}"
     return f"{near}: {w.listed(parts)}."
-
-
-def outlook(judged: Judged | None) -> str:
-    """Write the main claim's outcome in one line, for the overview and the terminal."""
-    if judged is None:
-        return "no claim"
-    if judged.verdict.verdict is Verdict.NOT_RUN:
-        return f"{judged.claim.statement} Not run."
-    got = w.joined(judged.effect, judged.interval)
-    return f"{judged.claim.statement} {got}: {judged.verdict.verdict}."

@@ -13,7 +13,6 @@ from qlmbench.report.blocks import (
     Code,
     Downloads,
     FigureBlock,
-    Flavour,
     Fold,
     GitHub,
     Heading,
@@ -50,13 +49,13 @@ class SpeedPage:
 
     def github(self) -> str:
         """Write the page for GitHub, to stand beside the results."""
-        return GitHub().write(self.blocks(GitHub()))
+        return GitHub().write(self.blocks())
 
     def myst(self, base: str = f"{NAME}/") -> str:
         """Write the page for Sphinx; figures and downloads begin at ``base``."""
-        return Myst().write(self.blocks(Myst()), base)
+        return Myst().write(self.blocks(), base)
 
-    def blocks(self, flavour: Flavour) -> list[Block]:
+    def blocks(self) -> list[Block]:
         """Lay out the page."""
         blocks: list[Block] = [Heading(1, TITLE), Text(_opening(self.measurements.values()))]
         bars = bars_table(self.measurements.values())

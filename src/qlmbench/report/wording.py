@@ -166,14 +166,6 @@ def p_value(p: float | None) -> str:
     return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
-def p_phrase(p: float | None) -> str:
-    """Write a p-value as running text: ``p = 0.034``, ``p < 0.001``."""
-    text = p_value(p)
-    if text == NOTHING:
-        return "no p-value"
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
-
-
 def count(number: float | None) -> str:
     """Write a whole number with thousands separators."""
     if number is None or not math.isfinite(number):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import math
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -53,11 +52,6 @@ class Arm(Spec):
     def title(self) -> str:
         """The name that people read."""
         return self.label or self.name
-
-    @property
-    def n_configurations(self) -> int:
-        """Number of configurations tried on validation."""
-        return math.prod(len(values) for values in self.tune.values())
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

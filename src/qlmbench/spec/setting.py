@@ -69,7 +69,7 @@ class Setting(Spec):
     """What on validation decides among the configurations of a tuned arm; ties go to the other.
     Default accuracy, and loss for language models and captions."""
     metric: str = ""
-    """Metric of its tables and figures; default that of the study's first claim."""
+    """Metric of its tables and figures; default that of the study's main claim."""
     alone: bool = False
     """Train each repetition by itself, so that seconds are those of one training."""
     reference: str = ""

@@ -6,11 +6,11 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from qlmbench.cases import expand_cases
 from qlmbench.errors import unknown
 from qlmbench.spec import checks
 from qlmbench.spec.arms import Arm
 from qlmbench.spec.base import NAME, Spec
+from qlmbench.spec.cases import expand_cases
 from qlmbench.spec.paper import Claim, Deviation, Paper, Quoted
 from qlmbench.spec.setting import MAIN, Profile, Protocol, Setting, write_out
 
@@ -59,7 +59,7 @@ class Study(Spec):
         checks.must_differ([claim.id for claim in self.claims], "claims")
         named = [
             *((c.arm, f"claim {c.id!r}: arm") for c in self.claims),
-            *((c.versus, f"claim {c.id!r}: arm") for c in self.claims),
+            *((c.versus, f"claim {c.id!r}: versus") for c in self.claims),
             (self.reference, "reference"),
             *((q.arm, f"quoted {q.method!r}: arm") for q in self.quoted),
             *((arm.of, f"arm {arm.name!r}: of") for arm in self.arms),

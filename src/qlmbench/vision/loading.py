@@ -180,7 +180,7 @@ def add_lora(language_model: nn.Module, lora: LoRA, seed: int) -> nn.Module:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
-        raise UserError("low-rank adapters need peft", do="pip install peft") from None
+        raise UserError("low-rank adapters need peft", do="pip install 'qlmbench[lm]'") from None
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

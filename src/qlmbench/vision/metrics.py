@@ -112,5 +112,5 @@ def _import(name: str) -> Any:
     except ImportError as error:
         package = name.split(".")[0].replace("_", "-")
         raise UserError(
-            f"BLEU and ROUGE need {package}: {error}", do="pip install sacrebleu rouge-score"
+            f"BLEU and ROUGE need {package}: {error}", do="pip install 'qlmbench[vision]'"
         ) from None

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from qlmbench.models.layers import StackedLinear
+from qlmbench.models.layers import seeded_linear
 from qlmbench.models.measurement import Measurement, check_noise, check_shots
 from qlmbench.quantum.qubits import QubitCircuit
 from qlmbench.seeding import seed_for
@@ -89,14 +89,15 @@ class QuantumProjection(nn.Module):
         self.in_features, self.hidden_size, self.backend = in_features, hidden_size, backend
         description = projection_circuit(n_qubits, n_layers, ansatz)
         self.measurement = Measurement(seed, shots, depolarizing, n_trajectories)
-        self.reduce = seeded_linear(in_features, n_qubits, seed, "in")
+        dtype = torch.get_default_dtype()
+        self.reduce = seeded_linear(in_features, n_qubits, seed=seed, name="in", dtype=dtype)
         self.circuit = QubitCircuit(
             description,
             shots=shots,
             seeds=[seed_for("initialisation", seed=seed, layer="circuit")],
             trainable=train_circuit,
         )
-        self.expand = seeded_linear(n_qubits, hidden_size, seed, "out")
+        self.expand = seeded_linear(n_qubits, hidden_size, seed=seed, name="out", dtype=dtype)
 
     def forward(self, features: Tensor) -> Tensor:
         """Make tokens of features.
@@ -175,21 +176,6 @@ class QuantumProjection(nn.Module):
         """Say how the circuit is run."""
         how = self.measurement
         return f"backend={self.backend!r}, shots={how.shots}, depolarizing={how.depolarizing}"
-
-
-def seeded_linear(n_in: int, n_out: int, seed: int, name: str) -> nn.Linear:
-    """Make a linear map with torch's usual initial values from a seed of our own.
-
-    Equal to the copy of `StackedLinear` with this seed and name.
-    """
-    drawn = StackedLinear(
-        n_in, n_out, seeds=[seed], name=name, scales=[1.0], dtype=torch.get_default_dtype()
-    )
-    # On no device it draws nothing: the global random state stays as it is.
-    linear = nn.Linear(n_in, n_out, device="meta")
-    linear.weight = nn.Parameter(drawn.weight[0].detach().clone())
-    linear.bias = nn.Parameter(drawn.bias[0, :, 0].detach().clone())
-    return linear
 
 
 def _check(

@@ -19,12 +19,6 @@ SIDE = 224
 WIDTH = 1280
 """Features of a place."""
 
-NARROW = 320
-"""Features of a place after the last block, before they are widened."""
-
-PLACES = 7
-"""Places along a side of the last map."""
-
 N_CLASSES = 1000
 
 _EPS = 1e-3  # of the batch normalisations, TensorFlow's
