@@ -84,15 +84,3 @@ def test_a_wrong_option_says_what_was_expected(options, message):
 def test_a_row_of_zeros_has_no_state(model):
     with pytest.raises(ValueError, match="zero"):
         model.predict(np.zeros((1, 6)))
-
-
-def test_centred_rows_are_told_apart_whatever_they_share():
-    """What all rows have in common would otherwise fill their states."""
-    shared = np.linspace(20, 30, X.shape[1])
-    plain = AmplitudeClassifier(2, centred=True, **FAST).fit(X, y)
-    shifted = AmplitudeClassifier(2, centred=True, **FAST).fit(X + shared, y)
-    new = rows(seed=1)[0]
-    ours, theirs = plain.predict_proba(new), shifted.predict_proba(new + shared)
-    np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    noisy = shifted.under(depolarizing=0.0).predict_proba(new + shared)
-    np.testing.assert_allclose(noisy, theirs, atol=1e-12)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Self, Unpack, get_args
 
-import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from qlmbench.models.layers import StackedLinear
 from qlmbench.models.measured import MeasuredClassifier, MeasuredNetwork
 from qlmbench.models.stacked import TrainingOptions
-from qlmbench.models.training import FloatArray, Problem
+from qlmbench.models.training import Problem
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_patterns import amplitude_encoding
 from qlmbench.quantum.qubits import QubitCircuit
@@ -35,9 +32,6 @@ class AmplitudeClassifier(MeasuredClassifier):
         Trained layers.
     ansatz : {"published", "noncommuting"}
         See `projection_circuit`.
-    centred : bool, default=False
-        Take the mean of the training rows off each row first: where all rows are much alike, so are
-        their states.
     train_circuit : bool, default=True
         Whether the layers are trained, or stay as drawn.
     shots : int or None, default=None
@@ -49,11 +43,6 @@ class AmplitudeClassifier(MeasuredClassifier):
         Error patterns that the noise is averaged over.
     **training
         See `StackedClassifier`.
-
-    Attributes
-    ----------
-    mean_ : ndarray of shape (F,)
-        What is taken off each row.
     """
 
     #: A state for each row of a batch.
@@ -63,7 +52,6 @@ class AmplitudeClassifier(MeasuredClassifier):
         self,
         n_layers: int = 3,
         ansatz: Ansatz = "published",
-        centred: bool = False,
         train_circuit: bool = True,
         shots: int | None = None,
         depolarizing: float = 0.0,
@@ -73,7 +61,6 @@ class AmplitudeClassifier(MeasuredClassifier):
         super().__init__(**training)
         self.n_layers = n_layers
         self.ansatz = ansatz
-        self.centred = centred
         self.train_circuit = train_circuit
         self.shots = shots
         self.depolarizing = depolarizing
@@ -118,16 +105,7 @@ class AmplitudeClassifier(MeasuredClassifier):
                 f"ansatz={self.ansatz!r}, n_layers={self.n_layers}; expected published or "
                 "noncommuting, at least 1"
             )
-        problem = super()._check(X, y, X_val, y_val)
-        self.mean_ = problem.X.mean(0) if self.centred else np.zeros(problem.X.shape[1])
-        X_val = None if problem.X_val is None else problem.X_val - self.mean_
-        return replace(problem, X=problem.X - self.mean_, X_val=X_val)
-
-    def logits(self, X: FloatArray) -> FloatArray:
-        """Return logits, shape (n, n_classes), in double precision."""
-        check_is_fitted(self)
-        rows: FloatArray = validate_data(self, X, reset=False)
-        return super().logits(rows - self.mean_)
+        return super()._check(X, y, X_val, y_val)
 
 
 class AmplitudeNetwork(MeasuredNetwork, nn.Sequential):
