@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qlmbench.errors import UserError
-from qlmbench.records import Outcome, Predictions
+from qlmbench.records import Outcome, Predictions, environment_id
 from qlmbench.report import compare_folders, compare_runs, export_table
 from qlmbench.report.compare import difference_table
 from qlmbench.store import Store
@@ -132,7 +132,7 @@ def _relocate(folder, environment: dict[str, str]) -> None:
     """Let all records of a run come from one environment."""
     store = Store(folder)
     for record in store.records():
-        moved = record.model_copy(update={"environment": "key"})
+        moved = record.model_copy(update={"environment": environment_id(environment)})
         predictions = store.predictions()[record.id]
         store.save(Outcome(record=moved, predictions=predictions, environment=environment))
     store.consolidate()
