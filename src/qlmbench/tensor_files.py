@@ -6,6 +6,7 @@ safetensors checks its header and no value: a flipped bit in a weight would be r
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,9 +39,23 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         save_file(kept, beside, metadata={"format": "pt", CHECKSUM: checksum(kept)})
+        _sort_metadata(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata in order: safetensors writes it in another one each time."""
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(text) > size:
+            raise ValueError(f"{path}: {len(text)} bytes for a header of {size}")
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def load_tensors(path: Path, *, must_be_ours: bool = True) -> dict[str, Tensor]:
