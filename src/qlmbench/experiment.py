@@ -262,15 +262,10 @@ def _outcome(trial: Trial, candidates: Sequence[_Candidate], data: RepetitionDat
     except ArithmeticError as error:
         return _failure(trial, error)
     model, n_classes = best.model, data.n_classes
-    train = _training_rows(trial, data)
-    metrics: dict[str, float] = {}
-    predicted: dict[str, str] = {}
-    written: tuple[str, ...] = ()
-    test = data.role("test")
-    for role, rows in (("train", train), ("validation", data.role("validation")), ("test", test)):
-        scored = score(trial.task, role, model, rows, n_classes)
-        metrics |= scored.metrics
-        predicted[role], written = scored.predictions, scored.texts
+    train, test = _training_rows(trial, data), data.role("test")
+    roles = {"train": train, "validation": data.role("validation"), "test": test}
+    scored = {role: score(trial.task, role, model, rows, n_classes) for role, rows in roles.items()}
+    metrics = {name: value for own in scored.values() for name, value in own.metrics.items()}
     if hasattr(model, "diagnostics"):
         metrics |= model.diagnostics(test[0])
     cost = model.hardware_cost(len(train[1])) if hasattr(model, "hardware_cost") else None
@@ -292,9 +287,9 @@ def _outcome(trial: Trial, candidates: Sequence[_Candidate], data: RepetitionDat
         record=record,
         predictions=Predictions(
             id=trial.id,
-            validation=predicted["validation"],
-            test=predicted["test"],
-            texts=pack_texts(written),
+            validation=scored["validation"].predictions,
+            test=scored["test"].predictions,
+            texts=pack_texts(scored["test"].texts),
         ),
         curves=_curves(trial.id, model),
         tuning=_tuning(trial.id, candidates),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import pandas as pd
 
-from qlmbench.data.datasets import load_dataset
+from qlmbench.data.datasets import Dataset, load_dataset
 from qlmbench.data.images.scenes import Scene, read_scene
 from qlmbench.data.splits import texts_at
 from qlmbench.report import plots
@@ -116,7 +117,7 @@ def _exhibits(results: Results, arms: list[Arm]) -> list[Exhibit]:
         return []
     written = [results.written[arm.name].get(0, []) for arm in arms]
     n = min(map(len, written), default=0)
-    texts = texts_at(load_dataset("scenes"), results.test_rows(0)[:n].tolist())
+    texts = texts_at(_scenes(), results.test_rows(0)[:n].tolist())
     scenes = [read_scene(text) for text in texts]
     seen = [i for i, scene in enumerate(scenes) if not scene.is_held_out][:EACH]
     held_out = [i for i, scene in enumerate(scenes) if scene.is_held_out][:EACH]
@@ -124,6 +125,12 @@ def _exhibits(results: Results, arms: list[Arm]) -> list[Exhibit]:
         Exhibit(scenes[i], {arm.name: own[i] for arm, own in zip(arms, written, strict=True)})
         for i in seen + held_out
     ]
+
+
+@cache
+def _scenes() -> Dataset:
+    """Load the dataset of scenes, which every setting of a page draws from."""
+    return load_dataset("scenes")
 
 
 def _sentence(results: Results, arms: list[Arm]) -> str:

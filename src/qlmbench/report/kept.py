@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
 from qlmbench.packing import holds_classes
-from qlmbench.records import AttentionMap, Record, SplitLabels
+from qlmbench.records import AttentionMap, Predictions, Record, SplitLabels
 from qlmbench.report import unpacked
 from qlmbench.report.wording import plural
 from qlmbench.store import Store
 
 
 def correct_rows(
-    records: list[Record], store: Store, splits: dict[int, SplitLabels]
+    records: list[Record],
+    predictions: dict[str, Predictions],
+    splits: dict[int, SplitLabels],
+    folder: Path,
 ) -> dict[str, dict[int, NDArray[np.bool_]]]:
     """Compare the stored predictions with the true labels of their repetition.
 
@@ -23,9 +28,8 @@ def correct_rows(
         By arm and repetition, which test rows were predicted right; without trials whose
         predictions are missing, of other rows, or no classes.
     """
-    predictions = store.predictions()
     truth = {
-        r: unpacked.classes(split.test, f"{store.folder}, repetition {r}")
+        r: unpacked.classes(split.test, f"{folder}, repetition {r}")
         for r, split in splits.items()
         if split.test
     }
@@ -36,7 +40,7 @@ def correct_rows(
             continue
         if not holds_classes(stored.test):  # a language model's are no classes
             continue
-        where = f"{store.folder}, {record.arm}, repetition {record.repetition}"
+        where = f"{folder}, {record.arm}, repetition {record.repetition}"
         predicted = unpacked.classes(stored.test, where)
         if len(predicted) == len(truth[record.repetition]):
             right = predicted == truth[record.repetition]
@@ -54,14 +58,15 @@ def without_predictions(
     return [f"{plural(n, 'record')} without predictions that fit the test rows: no row bootstrap"]
 
 
-def written_texts(records: list[Record], store: Store) -> dict[str, dict[int, list[str]]]:
+def written_texts(
+    records: list[Record], predictions: dict[str, Predictions], folder: Path
+) -> dict[str, dict[int, list[str]]]:
     """Return what models wrote for their test rows, by arm and repetition."""
-    predictions = store.predictions()
     written: dict[str, dict[int, list[str]]] = {}
     for record in records:
         stored = predictions.get(record.id)
         if stored is not None and stored.texts:
-            where = f"{store.folder}, {record.arm}, repetition {record.repetition}"
+            where = f"{folder}, {record.arm}, repetition {record.repetition}"
             texts = unpacked.texts(stored.texts, where)
             written.setdefault(record.arm, {})[record.repetition] = texts
     return written

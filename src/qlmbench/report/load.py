@@ -224,7 +224,8 @@ def load_results(study: Study, folder: Path) -> Results:
     records = _current(study, records, _declared_ids(study, store, records), notes)
     by_id = {record.id: record for record in records}
     splits = store.splits()
-    correct = correct_rows(records, store, splits)
+    predictions = store.predictions()
+    correct = correct_rows(records, predictions, splits, folder)
     if protocol.task == "classification":
         notes += without_predictions(records, correct)
     return Results(
@@ -242,7 +243,7 @@ def load_results(study: Study, folder: Path) -> Results:
         problems=(*store.problems, *notes),
         info=store.info(),
         attention=attention_maps(records, store),
-        written=written_texts(records, store) if protocol.task == "captioning" else {},
+        written=written_texts(records, predictions, folder),
     )
 
 

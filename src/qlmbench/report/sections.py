@@ -13,6 +13,7 @@ from qlmbench.report.diagnostics import diagnostics_table
 from qlmbench.report.effects import effects_table
 from qlmbench.report.export import records_table
 from qlmbench.report.figures import plots_of
+from qlmbench.report.gallery import gallery_table
 from qlmbench.report.load import Results, RunResults
 from qlmbench.report.pareto import dominance_table
 from qlmbench.report.render import Table, to_csv, to_json, to_latex
@@ -34,6 +35,7 @@ class SettingSection:
     effects: Table
     pareto: Table
     diagnostics: Table
+    captions: Table
     plots: list[Plot]
 
     @classmethod
@@ -48,6 +50,7 @@ class SettingSection:
             effects=effects_table(results),
             pareto=dominance_table(results, comparison.data),
             diagnostics=diagnostics_table(results),
+            captions=gallery_table(results),
             plots=[*plots_of(results, comparison.data), *under],
         )
 

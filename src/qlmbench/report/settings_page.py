@@ -24,7 +24,7 @@ from qlmbench.report.details import (
 from qlmbench.report.diagnostics import diagnostics_list
 from qlmbench.report.effects import effects_sentence
 from qlmbench.report.figures import by_arm_name
-from qlmbench.report.gallery import GALLERY, gallery_table
+from qlmbench.report.gallery import GALLERY
 from qlmbench.report.load import Results
 from qlmbench.report.protocol import protocol_table
 from qlmbench.report.quoted import quoted_table
@@ -100,8 +100,8 @@ def _body(section: SettingSection) -> list[Block]:
     for name in (GALLERY, SWEEP, comparison_name(results), *LATER):
         if name in shown:
             blocks += [Heading(2, shown[name].title), *drawn(name)]
-        if name == GALLERY and len(captions := gallery_table(results)):
-            blocks.append(Fold("All arms, in words", (TableBlock(captions),)))
+        if name == GALLERY and len(section.captions):
+            blocks.append(Fold("All arms, in words", (TableBlock(section.captions),)))
         if name == "parameters":
             blocks += _weighed(section)
     return blocks + _diagnostics(section) + _conditions(section) + _details(results)
