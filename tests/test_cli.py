@@ -89,9 +89,11 @@ def test_run_then_plan_status_report_compare_and_export(tmp_path: Path) -> None:
     assert "every metric is equal" in same.output
     part = ("--profile", "smoke", "--arm", "logreg", "--results", str(tmp_path / "part"))
     assert call("run", "qllm", *part, "--jobs", "1").exit_code == 0
-    less = call("compare", run_folder, str(tmp_path / "part" / "qllm" / "smoke"))
+    part_folder = str(tmp_path / "part" / "qllm" / "smoke")
+    less = call("compare", run_folder, part_folder)
     assert less.exit_code == 1
     assert "2 only in the first" in less.output
+    assert call("compare", "--subset", part_folder, run_folder).exit_code == 0
     exported = call("export", "qllm", "--results", results, "--run", "smoke", "--format", "json")
     assert len(json.loads(exported.output)["rows"]) == 4
 

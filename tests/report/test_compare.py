@@ -82,6 +82,17 @@ def test_trials_of_one_side_only_are_counted(fake, pair, tmp_path):
     assert not comparison.agree
 
 
+def test_a_subset_may_lack_trials_of_the_second_run_but_the_second_none_of_the_first(
+    fake, pair, tmp_path
+):
+    fake.fill(tmp_path / "longer" / "main", repetitions=3, rows=60)
+    longer = tmp_path / "longer"
+    assert compare_folders(pair[0], longer, 0.0, subset=True).agree
+    assert not compare_folders(longer, pair[0], 0.0, subset=True).agree
+    _change(fake, pair[0] / "main", 0.02)
+    assert not compare_folders(pair[0], longer, 0.0, subset=True).agree
+
+
 def test_runs_without_a_common_trial_do_not_agree(fake, pair, tmp_path):
     fake.fill(tmp_path / "other" / "main", repetitions=1, seed=5)
     text, agree = compare_runs(pair[0], tmp_path / "other")

@@ -47,7 +47,10 @@ def report(study: str | None, results: Path, site: bool, check: bool) -> None:
     help="Largest difference that counts as agreement, in the metric's own units; with METRIC, a "
     "name or a pattern such as '*_loss', of that metric. May be given often.  [default: 0.005]",
 )
-def compare(a: Path, b: Path, tolerances: tuple[str, ...]) -> None:
+@click.option(
+    "--subset", is_flag=True, help="A may hold some of B's trials alone, such as one repetition."
+)
+def compare(a: Path, b: Path, tolerances: tuple[str, ...], subset: bool) -> None:
     """Compare two runs of one study, such as runs/qllm/default and results/qllm/default.
 
     Trials are matched by what they compute, so the two may come from two machines or versions. Ends
@@ -56,7 +59,7 @@ def compare(a: Path, b: Path, tolerances: tuple[str, ...]) -> None:
     """
     from qlmbench.report import compare_runs
 
-    text, agree = compare_runs(a, b, **_tolerances(tolerances))
+    text, agree = compare_runs(a, b, **_tolerances(tolerances), subset=subset)
     click.echo(text)
     if not agree:
         sys.exit(1)

@@ -42,6 +42,8 @@ class Comparison:
     only_b: int
     environments: tuple[Environment, Environment]
     """Where the records of each run come from."""
+    subset: bool = False
+    """Whether the first run may lack trials of the second."""
 
     @property
     def beyond(self) -> pd.DataFrame:
@@ -52,7 +54,8 @@ class Comparison:
     @property
     def agree(self) -> bool:
         """Whether the runs have the same trials and every metric is within its tolerance."""
-        return not (self.only_a or self.only_b or len(self.beyond)) and len(self.trials) > 0
+        missing = self.only_a or (self.only_b and not self.subset)
+        return not (missing or len(self.beyond)) and len(self.trials) > 0
 
     def text(self) -> str:
         """Write the comparison for a terminal."""
@@ -130,7 +133,12 @@ def environment_lines(a: Environment, b: Environment) -> list[str]:
 
 
 def compare_folders(
-    a: Path, b: Path, tolerance: float = TOLERANCE, by_metric: Mapping[str, float] | None = None
+    a: Path,
+    b: Path,
+    tolerance: float = TOLERANCE,
+    by_metric: Mapping[str, float] | None = None,
+    *,
+    subset: bool = False,
 ) -> Comparison:
     """Compare the records of two run folders trial by trial.
 
@@ -144,6 +152,8 @@ def compare_folders(
     by_metric : mapping of str to float, optional
         Tolerances of single metrics, by name or by a pattern such as ``*_loss``; of several that
         fit the last one holds.
+    subset : bool
+        Whether the first run may hold some of the second's trials alone, and still agree.
 
     Returns
     -------
@@ -173,6 +183,7 @@ def compare_folders(
         only_a=len(runs[0].records) - len(common),
         only_b=len(runs[1].records) - len(common),
         environments=(runs[0].environment, runs[1].environment),
+        subset=subset,
     )
 
 
@@ -262,8 +273,13 @@ def _equal_share(a: Predicted | None, b: Predicted | None) -> float:
 
 
 def compare_runs(
-    a: Path, b: Path, tolerance: float = TOLERANCE, by_metric: Mapping[str, float] | None = None
+    a: Path,
+    b: Path,
+    tolerance: float = TOLERANCE,
+    by_metric: Mapping[str, float] | None = None,
+    *,
+    subset: bool = False,
 ) -> tuple[str, bool]:
     """Compare two run folders; return a text for the terminal and whether they agree."""
-    comparison = compare_folders(a, b, tolerance, by_metric)
+    comparison = compare_folders(a, b, tolerance, by_metric, subset=subset)
     return comparison.text(), comparison.agree
