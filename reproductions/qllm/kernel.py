@@ -21,6 +21,7 @@ from qlmbench.models.parameters import dead_entries, jacobian_rank
 from qlmbench.models.photonic import SHOTS_ON_HARDWARE
 from qlmbench.models.training import FloatArray, StackedAdam
 from qlmbench.quantum.photonic import PhotonicCircuit
+from qlmbench.ranges import check_whole
 from qlmbench.records import Cost, Parameters
 from qlmbench.seeding import seed_for
 
@@ -123,8 +124,7 @@ class PhotonicKernelClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.classes_, indices = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"{type(self).__name__} needs two classes; y has one class only")
-        if self.n_steps < 0:
-            raise ValueError(f"n_steps={self.n_steps}; expected a whole number of at least 0")
+        check_whole("n_steps", self.n_steps, 0)
         self._scaler = StandardScaler().fit(X)
         standardised = self._scaler.transform(X)
         self.projection_ = self.bandwidth * principal_projection(standardised, self.n_modes)

@@ -23,6 +23,7 @@ from qlmbench.quantum.qubit_patterns import (
     rotation_layer,
 )
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_whole
 from qlmbench.records import Cost
 
 # Amplitudes of one copy that a block of rows may have: memory of this size is used again, while
@@ -209,8 +210,7 @@ class SQEClassifier(MeasuredClassifier):
 
     def _check_sizes(self, n_features: int) -> None:
         for name in ("n_encoder_qubits", "n_encoders", "n_reuploading"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; expected at least 1")
+            check_whole(name, getattr(self, name))
         room, qpu = 2**self.n_encoder_qubits, self._qpu_qubits
         if n_features > room:
             raise ValueError(

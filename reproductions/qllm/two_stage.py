@@ -16,6 +16,7 @@ from qlmbench.models.stacked import StackedClassifier, TrainingOptions
 from qlmbench.models.training import FloatArray
 from qlmbench.quantum.fock import Space
 from qlmbench.quantum.photonic import PhotonicCircuit
+from qlmbench.ranges import check_whole
 from qlmbench.records import Cost
 from qlmbench.seeding import seed_for
 
@@ -194,8 +195,7 @@ class ParallelPhotonicClassifier(TwoStageClassifier):
         self, n_features: int, seeds: list[int], scales: list[float], dtype: torch.dtype
     ) -> FirstStage:
         """Make the circuits side by side and the linear map that merges them."""
-        if self.n_circuits < 1:
-            raise ValueError(f"n_circuits={self.n_circuits}; expected at least 1")
+        check_whole("n_circuits", self.n_circuits)
         names = [f"first {number}" for number in range(self.n_circuits)]
         circuits = [self.make_circuit(name, seeds, scales, dtype) for name in names]
         n_phases = self.n_modes * (self.n_circuits if self.own_features else 1)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +17,7 @@ from qlmbench.models.alone import SINGLE_LAST_STATE, OwnTraining
 from qlmbench.models.llama import START, SplitLlama
 from qlmbench.models.token_rows import PADDING, check_texts, choose, text_draws
 from qlmbench.models.training import FloatArray, IntArray, Problem
+from qlmbench.ranges import check_share
 from qlmbench.records import Parameters
 
 from .causal_states import TINY, batch_of, blocks, logits_of, split_of
@@ -251,17 +250,7 @@ class AdaptedLanguageModel(OwnTraining, UpdateMixin):
     def _check_options(self) -> None:
         super()._check_options()
         self._check_fixed()
-        size: Any = self.batch_size
-        if size is not None and (
-            isinstance(size, bool) or not isinstance(size, Integral) or size < 1
-        ):
-            raise ValueError(f"batch_size={size!r}; expected a whole number, at least 1, or None")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate={self.learning_rate!r}; expected a number above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay={self.weight_decay!r}; expected 0 or more")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup={self.warmup!r}; expected a share from 0 to below 1")
+        check_share("warmup", self.warmup, below_one=True)
 
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         self._check_options()

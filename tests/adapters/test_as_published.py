@@ -230,5 +230,5 @@ def test_an_unknown_ansatz_was_an_error_about_something_else() -> None:
     with pytest.raises(ValueError, match="number of input parameters") as caught:
         QuantumLayer(input_size=4, builder=CircuitBuilder(n_modes=4), n_photons=2)
     assert "ansatz" not in str(caught.value)
-    with pytest.raises(ValueError, match=r"ansatz is 'univrsal' \(did you mean 'universal'"):
+    with pytest.raises(ValueError, match=r"ansatz='univrsal' \(did you mean 'universal'"):
         QuantumLoRALayer(nn.Linear(4, 4), 4, 2, ansatz="univrsal")

@@ -256,7 +256,7 @@ class Complex(nn.Module):
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        (PhotonicCircuit(3, 1), "the circuit has 3 modes, r is 4"),
+        (PhotonicCircuit(3, 1), "the circuit has 3 modes, r=4"),
         (PhotonicCircuit(4, 1, repetitions=2), "the circuit has 2 repetitions; expected 1"),
         (PhotonicCircuit(4, 1, readout="amplitudes"), "reads out amplitudes"),
         (nn.Linear(3, 2), r"the circuit Linear does not take values of shape \(2, 4\)"),

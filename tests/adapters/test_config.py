@@ -38,20 +38,20 @@ def test_settings_are_the_same_after_json(config: QuantumLoRAConfig) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ansatz": "univrsal"}, r"ansatz is 'univrsal' \(did you mean 'universal'\?\)"),
-        ({"n_photons": 5}, "n_photons is 5, r is 4; expected at most one photon a mode"),
+        ({"ansatz": "univrsal"}, r"ansatz='univrsal' \(did you mean 'universal'\?\)"),
+        ({"n_photons": 5}, "n_photons=5, r=4; expected at most one photon a mode"),
         ({"n_photons": 4}, "4 photons in r=4 modes have one unbunched outcome"),
         ({"r": 1}, "a circuit needs at least 2 modes"),
-        ({"r": 0}, "r is 0; expected a whole number of at least 1"),
-        ({"r": 2.0}, "r is 2.0; expected a whole number"),
-        ({"alpha": float("nan")}, "alpha is nan; expected a finite number"),
-        ({"dropout": 1.0}, "dropout is 1.0; expected a number from 0 to below 1"),
-        ({"indistinguishability": 2}, "indistinguishability is 2"),
-        ({"indistinguishability": "none"}, "indistinguishability is 'none'"),
-        ({"readout": "amplitudes"}, "readout is 'amplitudes'; expected one of"),
+        ({"r": 0}, "r=0; expected a whole number, at least 1"),
+        ({"r": 2.0}, "r=2.0; expected a whole number"),
+        ({"alpha": float("nan")}, "alpha=nan; expected a finite number"),
+        ({"dropout": 1.0}, "dropout=1.0; expected a number from 0 to below 1"),
+        ({"indistinguishability": 2}, "indistinguishability=2"),
+        ({"indistinguishability": "none"}, "indistinguishability='none'"),
+        ({"readout": "amplitudes"}, "readout='amplitudes'; expected one of"),
         ({"target_modules": []}, "target_modules is empty"),
         ({"target_modules": [1]}, "expected a string or a list of strings"),
-        ({"bottleneck": "tanh", "n_photons": 2}, "n_photons is 2, but bottleneck='tanh' has no"),
+        ({"bottleneck": "tanh", "n_photons": 2}, "n_photons=2, but bottleneck='tanh' has no"),
         ({"ansatz": "custom", "readout": "grouped"}, "a circuit of one's own brings its own"),
     ],
 )
@@ -64,8 +64,8 @@ def test_a_wrong_setting_is_one_line(options: dict[str, object], message: str) -
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"peft_type": "LORA"}, "peft_type is 'LORA'; expected 'QUANTUM_LORA'"),
-        ({"format": 2}, "format is 2; expected 1"),
+        ({"peft_type": "LORA"}, "peft_type='LORA'; expected 'QUANTUM_LORA'"),
+        ({"format": 2}, "format=2; expected 1"),
         ({"alhpa": 2}, r"unknown key 'alhpa' \(did you mean 'alpha'\?\)"),
     ],
 )

@@ -54,7 +54,7 @@ def test_the_svg_is_well_formed_and_the_same_each_time() -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("png", {}, "kind is 'png'; expected one of 'figure', 'svg', 'text'"),
+        ("png", {}, "kind='png'; expected one of figure, svg, text"),
         ("text", {"n_photons": 1, "bottleneck": "tanh"}, "the adapter has no circuit"),
         ("text", {"n_photons": 1, "ansatz": nn.Linear(4, 2)}, "has a circuit of your own"),
     ],

@@ -144,7 +144,7 @@ def test_a_training_that_diverges_says_so(batch_size: int | None) -> None:
         ({"weights": "distilbert"}, "weights='distilbert'"),
         ({"epochs": 0}, "epochs=0"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": -1.0}, "learning_rate"),
         ({"gradient_clip": -1.0}, "gradient_clip"),
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"head_dropout": 1.0}, "head_dropout"),

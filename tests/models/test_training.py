@@ -169,3 +169,19 @@ def test_a_number_of_epochs_that_is_none_is_refused(epochs: object) -> None:
     head = MLPClassifier(hidden=(2,), epochs=epochs)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected a whole number, at least 1"):
         head.fit(np.eye(4), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"batch_size": 0},
+        {"batch_size": 2.0},
+        {"learning_rate": -1.0},
+        {"learning_rate": np.nan},
+        {"weight_decay": -1e-3},
+        {"weight_decay": np.inf},
+    ],
+)
+def test_a_number_of_the_training_that_makes_no_sense_is_refused(option: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(option))}="):
+        MLPClassifier(hidden=(2,), **option).fit(np.eye(4), [0, 1, 0, 1])  # type: ignore[arg-type]

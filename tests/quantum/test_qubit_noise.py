@@ -190,7 +190,7 @@ def test_probabilities_stay_probabilities_beyond_the_exact_size():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"depolarizing": 1.2}, "probability, 0 to 1"),
+        ({"depolarizing": 1.2}, "a number from 0 to 1"),
         ({"depolarizing": 0.1, "trajectories": 0}, "at least 1"),
         ({"depolarizing": 0.1, "seeds": [1, 2]}, "expected 1"),
         ({"depolarizing": 0.9, "trajectories": 50}, "CSWAP"),

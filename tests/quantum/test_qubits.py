@@ -352,9 +352,9 @@ def test_a_vector_without_direction_is_refused(bad):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"readout": "x"}, "got readout='x'; expected one of"),
-        ({"diff_method": "magic"}, "got diff_method='magic'"),
-        ({"dtype": torch.float16}, "got dtype=torch.float16"),
+        ({"readout": "x"}, "readout='x'; expected one of"),
+        ({"diff_method": "magic"}, "diff_method='magic'"),
+        ({"dtype": torch.float16}, "dtype=torch.float16"),
         ({"repetitions": 0}, "repetitions=0"),
         ({"repetitions": 2, "seeds": (1,)}, "1 seeds for repetitions=2"),
         ({"measured": (0, 3)}, "wires from 0 to 2"),

@@ -302,8 +302,8 @@ def test_the_cost_on_hardware_is_one_circuit_a_pair_and_more_for_alignment() -> 
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"n_modes": 2, "n_photons": 3}, "n_photons is 3"),
-        ({"n_blocks": 0}, "n_blocks is 0"),
+        ({"n_modes": 2, "n_photons": 3}, "n_photons=3"),
+        ({"n_blocks": 0}, "n_blocks=0"),
         ({"n_steps": -1, "align": True}, "n_steps=-1; expected a whole number"),
     ],
 )

@@ -255,10 +255,10 @@ def test_lost_photons_change_the_surviving_mass_and_nothing_else_where_discarded
 @pytest.mark.parametrize(
     ("cls", "params", "said"),
     [
-        (Parallel, {"n_circuits": 0}, "n_circuits=0; expected at least 1"),
-        (Parallel, {"n_modes": 2, "n_photons": 3}, "n_photons is 3"),
-        (Parallel, {"shots": 0}, "shots=0; expected at least 1"),
-        (Expectation, {"n_blocks": 0}, "n_blocks is 0"),
+        (Parallel, {"n_circuits": 0}, "n_circuits=0; expected a whole number, at least 1"),
+        (Parallel, {"n_modes": 2, "n_photons": 3}, "n_photons=3"),
+        (Parallel, {"shots": 0}, "shots=0; expected a whole number, at least 1"),
+        (Expectation, {"n_blocks": 0}, "n_blocks=0"),
         (Expectation, {"space": "bunched"}, "bunched"),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_model_without_words_draws_no_texts() -> None:
         ({"restore_best": True}, "restore_best=True; expected False"),
         ({"init_scale": 0.5}, "init_scale=0.5"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"learning_rate": 0.0}, "learning_rate=0.0"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0"),
         ({"weight_decay": -1.0}, "weight_decay=-1.0"),
         ({"warmup": 1.0}, "warmup=1.0"),
         ({"n_adapted": 3}, "from 1 to 2"),

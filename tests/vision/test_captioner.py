@@ -168,7 +168,7 @@ def test_training_with_shots_goes():
         ({"shots": 10, "projector": "linear"}, "no circuit"),
         ({"vocab_size": 2}, "at least 3"),
         ({"num_heads": 3}, "heads"),
-        ({"attention": "none"}, "classical or quantum"),
+        ({"attention": "none"}, "one of classical, quantum"),
         ({"gradient_clip": 0.0}, "above 0"),
         ({"n_image_features": 6}, "more than 6"),
         ({"vocab_size": 4}, "from 0 to 3"),

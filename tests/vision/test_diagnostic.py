@@ -70,7 +70,7 @@ def test_no_parameter_of_the_other_ansatz_is_dead():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ansatz": "other"}, "published or noncommuting"),
+        ({"ansatz": "other"}, "one of published, noncommuting"),
         ({"n_layers": 0}, "at least 1"),
         ({"shots": 10}, "evaluate under"),
         ({"depolarizing": 0.1}, "evaluate under"),

@@ -93,8 +93,8 @@ def test_a_loss_that_is_no_number_ends_the_training():
 def test_wrong_numbers_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
         CaptionTraining(epochs=0)
-    with pytest.raises(ValueError, match="above 0"):
-        CaptionTraining(learning_rate=0.0)
+    with pytest.raises(ValueError, match="0 or more"):
+        CaptionTraining(learning_rate=-1.0)
 
 
 def test_batches_by_length_hold_every_image_once_and_no_padding():

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from qlmbench.adapters.adapter import empty_linear
 from qlmbench.quantum.mesh import mesh_unitaries
 from qlmbench.quantum.photonic import PhotonicCircuit
-from qlmbench.quantum.photonic_checks import one_of
+from qlmbench.ranges import check_choice
 from qlmbench.seeding import seed_for
 
 MESHES: dict[str, tuple[int, int]] = {
@@ -60,7 +60,7 @@ class AsPublishedCircuit(PhotonicCircuit):
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        one_of("ansatz", ansatz, list(MESHES))
+        check_choice("ansatz", ansatz, list(MESHES))
         self._before, after = MESHES[ansatz]
         # As many angles as meshes; but there is one encoding, whatever the number of meshes.
         super().__init__(

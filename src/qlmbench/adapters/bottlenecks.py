@@ -138,7 +138,7 @@ def make_bottleneck(
         raise ValueError(
             "ansatz 'custom' needs a circuit: give it as circuit="
             if own is None
-            else f"a circuit is given and ansatz is {config.ansatz!r}; take ansatz='custom'"
+            else f"a circuit is given and ansatz={config.ansatz!r}; take ansatz='custom'"
         )
     if config.bottleneck != "photonic":
         return ElementwiseBottleneck(config.bottleneck, config.r)
@@ -158,7 +158,7 @@ def make_bottleneck(
 
 def _check_own_circuit(circuit: PhotonicCircuit, r: int) -> None:
     if circuit.n_modes != r:
-        raise ValueError(f"the circuit has {circuit.n_modes} modes, r is {r}; expected r modes")
+        raise ValueError(f"the circuit has {circuit.n_modes} modes, r={r}; expected r modes")
     if circuit.repetitions != 1:
         raise ValueError(
             f"the circuit has {circuit.repetitions} repetitions; expected 1, an adapter is one"

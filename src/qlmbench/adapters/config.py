@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 
 from qlmbench.errors import nearest
 from qlmbench.quantum.fock import SPACES, Space
-from qlmbench.quantum.photonic_checks import at_least, fraction, one_of
+from qlmbench.ranges import check_choice, check_share, check_whole
 
 Ansatz = Literal["simple", "universal", "hardware_efficient", "custom"]
 Readout = Literal["mode_expectations", "grouped", "probabilities"]
@@ -119,26 +119,20 @@ class QuantumLoRAConfig:
     def __post_init__(self) -> None:
         for name in ("target_modules", "exclude_modules", "modules_to_save"):
             object.__setattr__(self, name, _checked_patterns(name, getattr(self, name)))
-        at_least("r", self.r, 1)
-        at_least("n_photons", self.n_photons, 1)
-        at_least("seed", self.seed, 0)
+        check_whole("r", self.r)
+        check_whole("n_photons", self.n_photons)
+        check_whole("seed", self.seed, 0)
         if not _is_number(self.alpha) or not math.isfinite(self.alpha):
-            raise ValueError(f"alpha is {self.alpha!r}; expected a finite number")
-        if not _is_number(self.dropout) or not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout!r}; expected a number from 0 to below 1")
+            raise ValueError(f"alpha={self.alpha!r}; expected a finite number")
+        check_share("dropout", self.dropout, below_one=True)
         _known("ansatz", self.ansatz, ENCODINGS)
         _known("readout", self.readout, READOUTS)
         _known("bottleneck", self.bottleneck, BOTTLENECKS)
-        one_of("space", self.space, SPACES)
-        one_of("train_circuit", self.train_circuit, (True, False))
-        if not _is_number(self.indistinguishability):
-            raise ValueError(
-                f"indistinguishability is {self.indistinguishability!r}; expected a number from 0 "
-                "to 1"
-            )
-        fraction("indistinguishability", self.indistinguishability)
+        check_choice("space", self.space, SPACES)
+        check_choice("train_circuit", self.train_circuit, (True, False))
+        check_share("indistinguishability", self.indistinguishability)
         if self.n_blocks is not None:
-            at_least("n_blocks", self.n_blocks, 1)
+            check_whole("n_blocks", self.n_blocks)
         if self.bottleneck != "photonic":
             self._refuse(_OF_CIRCUITS, f"bottleneck={self.bottleneck!r} has no circuit")
         elif self.ansatz == "custom":
@@ -173,9 +167,9 @@ class QuantumLoRAConfig:
         given = dict(settings)
         kind, version = given.pop("peft_type", None), given.pop("format", None)
         if kind != PEFT_TYPE:
-            raise ValueError(f"peft_type is {kind!r}; expected {PEFT_TYPE!r}")
+            raise ValueError(f"peft_type={kind!r}; expected {PEFT_TYPE!r}")
         if version != FORMAT:
-            raise ValueError(f"format is {version!r}; expected {FORMAT}")
+            raise ValueError(f"format={version!r}; expected {FORMAT}")
         known = [field.name for field in fields(cls)]
         for key in given:
             if key not in known:
@@ -187,12 +181,12 @@ class QuantumLoRAConfig:
     def _check_photons(self) -> None:
         if self.r < 2:
             raise ValueError(
-                "r is 1 with a photonic bottleneck; a circuit needs at least 2 modes: take r=2, or "
+                "r=1 with a photonic bottleneck; a circuit needs at least 2 modes: take r=2, or "
                 "bottleneck='linear'"
             )
         if self.n_photons > self.r:
             raise ValueError(
-                f"n_photons is {self.n_photons}, r is {self.r}; expected at most one photon a "
+                f"n_photons={self.n_photons}, r={self.r}; expected at most one photon a "
                 "mode: take fewer photons or a larger r"
             )
         if self.n_photons == self.r and self.space == "unbunched":
@@ -206,7 +200,7 @@ class QuantumLoRAConfig:
         defaults = {field.name: field.default for field in fields(self)}
         for name in settings:
             if getattr(self, name) != defaults[name]:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but {reason}; leave it out")
+                raise ValueError(f"{name}={getattr(self, name)!r}, but {reason}; leave it out")
 
 
 def _is_number(value: object) -> bool:
@@ -216,14 +210,14 @@ def _is_number(value: object) -> bool:
 def _known(name: str, value: object, choices: Sequence[str] | Mapping[str, int]) -> None:
     if not isinstance(value, str) or value not in choices:
         hint = nearest(value, list(choices)) if isinstance(value, str) else ""
-        raise ValueError(f"{name} is {value!r}{hint}; expected one of {', '.join(choices)}")
+        raise ValueError(f"{name}={value!r}{hint}; expected one of {', '.join(choices)}")
 
 
 def _checked_patterns(name: str, value: object) -> str | tuple[str, ...] | None:
     if value is None or isinstance(value, str):
         return value
     if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"{name} is {value!r}; expected a string or a list of strings")
+        raise ValueError(f"{name}={value!r}; expected a string or a list of strings")
     if not value:
         raise ValueError(f"{name} is empty; leave it out, or give at least one pattern")
     return tuple(value)

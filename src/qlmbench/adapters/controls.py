@@ -30,7 +30,7 @@ def control_configs(config: QuantumLoRAConfig) -> dict[str, QuantumLoRAConfig]:
     """
     if config.bottleneck != "photonic" or config.ansatz == "custom":
         raise ValueError(
-            f"bottleneck is {config.bottleneck!r}, ansatz {config.ansatz!r}; expected the settings "
+            f"bottleneck={config.bottleneck!r}, ansatz={config.ansatz!r}; expected the settings "
             "of an adapter with one of the circuits of this package"
         )
     found: dict[str, QuantumLoRAConfig] = {kind: _classical(config, kind) for kind in CLASSICAL}

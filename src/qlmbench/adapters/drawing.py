@@ -10,7 +10,7 @@ from qlmbench.adapters.adapter import QuantumLoRAAdapter
 from qlmbench.adapters.circuits import COLUMNS, PhotonicBottleneck, ShallowCircuit
 from qlmbench.quantum.mesh import mesh_pairs
 from qlmbench.quantum.photonic import PhotonicCircuit
-from qlmbench.quantum.photonic_checks import one_of
+from qlmbench.ranges import check_choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def draw(adapter: QuantumLoRAAdapter, kind: str) -> Figure | str:
     ValueError
         If the kind is another one, or the adapter has no photonic circuit.
     """
-    one_of("kind", kind, KINDS)
+    check_choice("kind", kind, KINDS)
     bottleneck = adapter.bottleneck
     if not isinstance(bottleneck, PhotonicBottleneck):
         what = "a circuit of your own" if adapter.config.ansatz == "custom" else "no circuit"

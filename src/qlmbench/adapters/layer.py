@@ -275,6 +275,6 @@ def check_adapter_name(name: str) -> None:
     """Refuse a name that a module cannot have."""
     if not name or "." in name or hasattr(nn.ModuleDict, name) or name == "training":
         raise ValueError(
-            f"adapter_name is {name!r}; expected a word without dots that is no method of "
+            f"adapter_name={name!r}; expected a word without dots that is no method of "
             "nn.ModuleDict"
         )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from qlmbench.models.layers import StackedDropout, StackedLinear
 from qlmbench.models.stacked import StackedClassifier, TrainingOptions
+from qlmbench.ranges import check_choice
 
 
 class MLPClassifier(StackedClassifier):
@@ -100,10 +101,7 @@ class BottleneckClassifier(StackedClassifier):
     ) -> nn.Module:
         """Make the layers; see `StackedClassifier.build`."""
         first = heads[0]
-        if first.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation={first.activation!r}; expected one of {', '.join(ACTIVATIONS)}"
-            )
+        check_choice("activation", first.activation, tuple(ACTIVATIONS))
         seeds, scales = [h.random_state for h in heads], [h.init_scale for h in heads]
         function, factor = ACTIVATIONS[first.activation]
         return nn.Sequential(

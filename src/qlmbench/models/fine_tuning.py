@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any, get_args
 
 import numpy as np
@@ -27,6 +25,7 @@ from qlmbench.models.fine_tuning_loop import (
 from qlmbench.models.stacked import StackedClassifier
 from qlmbench.models.token_ids import TokenIdsMixin, check_token_ids
 from qlmbench.models.training import FloatArray, History, IntArray, Problem
+from qlmbench.ranges import check_choice, check_positive, check_share
 from qlmbench.records import Parameters
 from qlmbench.seeding import seed_for
 
@@ -186,22 +185,11 @@ class FineTunedClassifier(TokenIdsMixin, OwnTraining, StackedClassifier):
     # ---- training --------------------------------------------------------------------------
 
     def _check_options(self) -> None:
-        for name in ("epochs", "batch_size"):
-            value = getattr(self, name)
-            if name == "batch_size" and value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name}={value!r}; expected a whole number, at least 1")
-        for name in ("learning_rate", "eps", "gradient_clip"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name}={value!r}; expected a finite number above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay={self.weight_decay!r}; expected 0 or more")
-        if self.pooling not in get_args(Pooling):
-            raise ValueError(f"pooling={self.pooling!r}; expected one of first, mean")
-        if not 0 <= self.head_dropout < 1:
-            raise ValueError(f"head_dropout={self.head_dropout!r}; expected from 0 to below 1")
+        self._check_training()
+        check_positive("eps", self.eps)
+        check_positive("gradient_clip", self.gradient_clip, or_none=True)
+        check_choice("pooling", self.pooling, get_args(Pooling))
+        check_share("head_dropout", self.head_dropout, below_one=True)
 
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         problem = super()._check(X, y, X_val, y_val)

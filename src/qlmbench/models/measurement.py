@@ -13,6 +13,7 @@ from qlmbench.quantum.photonic import PhotonicCircuit
 from qlmbench.quantum.photonic_noise import sample_frequencies
 from qlmbench.quantum.qubit_noise import noisy_probabilities, z_expectations
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_share, check_whole
 from qlmbench.seeding import seed_for
 
 
@@ -115,15 +116,10 @@ def row_generators(rows: Tensor, seed: int) -> list[np.random.Generator]:
 
 def check_shots(shots: int | None) -> None:
     """Raise ValueError unless there is at least one shot, or None for exact."""
-    if shots is not None and shots < 1:
-        raise ValueError(f"shots={shots}; expected at least 1, or None for exact values")
+    check_whole("shots", shots, or_none=True)
 
 
 def check_noise(depolarizing: float, n_trajectories: int | None) -> None:
     """Raise ValueError unless these are a probability, and a number of trajectories or None."""
-    if not 0 <= depolarizing <= 1:
-        raise ValueError(f"depolarizing={depolarizing}; expected a probability, 0 to 1")
-    if n_trajectories is not None and n_trajectories < 1:
-        raise ValueError(
-            f"n_trajectories={n_trajectories}; expected at least 1, or None for the default"
-        )
+    check_share("depolarizing", depolarizing)
+    check_whole("n_trajectories", n_trajectories, or_none=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any, ClassVar, Self, TypedDict
 
 import torch
@@ -21,6 +20,7 @@ from qlmbench.models.training import (
     Schedule,
     train_stack,
 )
+from qlmbench.ranges import check_choice, check_not_negative, check_whole
 from qlmbench.records import Cost
 
 
@@ -288,14 +288,19 @@ class StackedModel(BaseEstimator):  # type: ignore[misc]
 
     def _check_options(self) -> None:
         """Raise ValueError if an option is out of its range."""
-        if self.precision not in _DTYPES:
-            raise ValueError(f"precision={self.precision!r}; expected one of {', '.join(_DTYPES)}")
-        epochs: Any = self.epochs
-        if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 1:
-            raise ValueError(f"epochs={epochs!r}; expected a whole number, at least 1")
+        check_choice("precision", self.precision, tuple(_DTYPES))
+        self._check_training()
         if self.patience is not None and not self.restore_best:
             raise ValueError("patience goes with restore_best=True: it ends at the best state")
         self._check_conditions()
+
+    def _check_training(self) -> None:
+        """Raise ValueError if a number of the training is out of its range."""
+        check_whole("epochs", self.epochs)
+        check_whole("batch_size", self.batch_size, or_none=True)
+        # At a rate of 0 all stays as it began: so the start is scored like any trained state.
+        check_not_negative("learning_rate", self.learning_rate)
+        check_not_negative("weight_decay", self.weight_decay)
 
     @classmethod
     def _fit_stack(

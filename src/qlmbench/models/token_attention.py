@@ -21,6 +21,7 @@ from qlmbench.models.token_embedding import default_qubits
 from qlmbench.quantum.qubit_patterns import swap_test
 from qlmbench.quantum.qubit_sampling import draw_counts, shot_generators
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_choice
 from qlmbench.seeding import seed_for
 
 Score = Literal["fidelity", "swap-test"]
@@ -132,8 +133,7 @@ class QuantumAttention(nn.Module):
         super().__init__()
         check_heads(embed_dim, num_heads)
         check_shots(shots)
-        if score not in get_args(Score):
-            raise ValueError(f"got score={score!r}; expected one of {get_args(Score)}")
+        check_choice("score", score, get_args(Score))
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.head_dim = embed_dim // num_heads
         self.n_qubits = default_qubits(self.head_dim) if n_qubits is None else n_qubits

@@ -17,6 +17,7 @@ from qlmbench.models.layers import seeded_linear
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_patterns import embedding_layers
 from qlmbench.quantum.qubits import DiffMethod, QubitCircuit, initial_weights
+from qlmbench.ranges import check_choice, check_whole
 from qlmbench.seeding import seed_for
 
 Entangler = Literal["ring", "chain", "none"]
@@ -47,12 +48,9 @@ def embedding_circuit(
     ValueError
         If there is no qubit or layer, or the entangler is unknown.
     """
-    if n_qubits < 1 or n_layers < 1:
-        raise ValueError(
-            f"got n_qubits={n_qubits} and n_layers={n_layers}; expected at least one of each"
-        )
-    if entangler not in get_args(Entangler):
-        raise ValueError(f"got entangler={entangler!r}; expected one of {get_args(Entangler)}")
+    check_whole("n_qubits", n_qubits)
+    check_whole("n_layers", n_layers)
+    check_choice("entangler", entangler, get_args(Entangler))
     circuit = embedding_layers(n_qubits, n_layers, closed=entangler == "ring", source="feature")
     if entangler != "none":
         return circuit

@@ -32,6 +32,7 @@ from qlmbench.models.token_tables import (
     normal_values,
 )
 from qlmbench.models.training import FloatArray, IntArray, Schedule
+from qlmbench.ranges import check_choice, check_not_negative, check_positive, check_whole
 from qlmbench.records import Cost, Parameters
 
 EmbeddingKind = Literal["table", "factored", "quantum", "quantum-unentangled", "quantum-frozen"]
@@ -192,20 +193,14 @@ class TokenModel(TokenIdsMixin, StackedModel):
             ("attention", self.attention, ("classical", "quantum", "none")),
             ("table_start", self.table_start, get_args(TableStart)),
         ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}; expected one of {', '.join(known)}")
+            check_choice(name, value, known)
         for name in ("vocab_size", "embedding_dim", "feedforward"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}; expected at least 1")
+            check_whole(name, getattr(self, name))
         check_heads(self.embedding_dim, self.num_heads)
         log_temperature(self.temperature, (), torch.float64)
         embedding_circuit(self.width, self.n_layers)
-        if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
-            raise ValueError(
-                f"gradient_clip={self.gradient_clip}; expected a positive number, or None"
-            )
-        if self.angle_scale < 0:
-            raise ValueError(f"angle_scale={self.angle_scale}; expected 0 or more")
+        check_positive("gradient_clip", self.gradient_clip, or_none=True)
+        check_not_negative("angle_scale", self.angle_scale)
         super()._check_options()
 
     def _check_conditions(self) -> None:

@@ -19,6 +19,7 @@ from qlmbench.models.token_layers import TokenNetwork
 from qlmbench.models.token_model import Attention, EmbeddingKind, TokenModel
 from qlmbench.models.token_tables import TableStart
 from qlmbench.models.training import FloatArray, IntArray, Problem, Schedule
+from qlmbench.ranges import check_choice
 
 
 class TokenTransformerClassifier(TokenModel, StackedClassifier):
@@ -176,5 +177,4 @@ class TokenTransformerClassifier(TokenModel, StackedClassifier):
             raise ValueError(
                 f"padding_id={self.padding_id}; expected None or 0 to {self.vocab_size - 1}"
             )
-        if self.best_by not in ("accuracy", "loss"):
-            raise ValueError(f"best_by={self.best_by!r}; expected accuracy or loss")
+        check_choice("best_by", self.best_by, ("accuracy", "loss"))

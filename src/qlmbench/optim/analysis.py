@@ -28,6 +28,7 @@ from qlmbench.optim.rules import BASES, Coverage, base_of
 from qlmbench.optim.update import BlockUpdate
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_sampling import draw_counts
+from qlmbench.ranges import check_whole
 from qlmbench.seeding import seed_for
 
 
@@ -65,8 +66,7 @@ def update_moments(
         If the shape, a name or the number of shots does not fit.
     """
     _check_fractions(fractions)
-    if shots < 1:
-        raise ValueError(f"got shots={shots}; expected at least 1")
+    check_whole("shots", shots)
     scheme, described = BASES[base_of(base)], update_circuit(circuit, fractions.shape[1])
     table = factor_table(fractions.shape[1], reversed_bits=scheme.reversed_bits)
     exact = outcome_probabilities(described, fractions)

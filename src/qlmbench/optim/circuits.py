@@ -24,6 +24,7 @@ from qlmbench.quantum.qubit_patterns import (
     quantum_gradient,
 )
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_whole
 
 # Amplitudes that the states of one pass may hold, 16 MiB of them.
 _AMPLITUDES = 2**21
@@ -72,8 +73,7 @@ def update_circuit(circuit: str | CircuitDescription, n_qubits: int) -> CircuitD
     ValueError
         If the name is unknown, or the circuit does not have that shape.
     """
-    if n_qubits < 1:
-        raise ValueError(f"got n_qubits={n_qubits}; expected at least 1")
+    check_whole("n_qubits", n_qubits)
     if isinstance(circuit, str):
         if circuit not in CIRCUITS:
             raise ValueError(

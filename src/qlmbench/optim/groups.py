@@ -1,4 +1,4 @@
-"""What a user hands to the optimiser, checked: named weights, expressions, learning rates."""
+"""What a user hands to the optimiser, checked: named weights, expressions."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ from torch import Tensor
 from qlmbench.quantum.qubit_description import CircuitDescription
 
 Groups = Iterable[tuple[str, Tensor]] | Iterable[dict[str, Any]]
-
-
-def check_rate(name: str, rate: float) -> None:
-    """Raise ValueError unless a learning rate is a finite number above zero."""
-    if not 0 < rate < float("inf"):
-        raise ValueError(f"got {name}={rate}; expected a finite number above 0")
 
 
 def compiled(expression: str) -> re.Pattern[str]:

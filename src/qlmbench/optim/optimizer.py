@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from qlmbench.optim.blocks import from_blocks, largest_magnitudes, shuffled, to_blocks
-from qlmbench.optim.groups import Groups, as_groups, check_rate, compiled, gates_of, named
+from qlmbench.optim.groups import Groups, as_groups, compiled, gates_of, named
 from qlmbench.optim.rules import Coverage, Normalise
 from qlmbench.optim.update import BlockUpdate
 from qlmbench.quantum.qubit_description import CircuitDescription
+from qlmbench.ranges import check_choice, check_positive
 from qlmbench.seeding import seed_for
 
 if TYPE_CHECKING:
@@ -152,13 +153,9 @@ class QuantumGradientOptimizer(Optimizer):
         self._attach()
 
     def _check_options(self, lr: float) -> None:
-        for name, value, known in (
-            ("coverage", self._coverage, get_args(Coverage)),
-            ("normalise", self._normalise, get_args(Normalise)),
-        ):
-            if value not in known:
-                raise ValueError(f"got {name}={value!r}; expected one of {', '.join(known)}")
-        check_rate("lr", lr)
+        check_choice("coverage", self._coverage, get_args(Coverage))
+        check_choice("normalise", self._normalise, get_args(Normalise))
+        check_positive("lr", lr)
 
     def _split(self, group: dict[str, Any], quantum_lr: float) -> list[dict[str, Any]]:
         """Divide a group into the weights that the expression chooses and the rest."""
@@ -174,7 +171,7 @@ class QuantumGradientOptimizer(Optimizer):
         if chosen:
             role = _SHARED if self._update.shared else _OWN
             parts.append({"params": chosen, "quantum_lr": quantum_lr, **options, _ROLE: role})
-            check_rate("quantum_lr", parts[-1]["quantum_lr"])
+            check_positive("quantum_lr", parts[-1]["quantum_lr"])
             if role == _OWN:
                 # Schedulers act on "lr": it is the circuit's where nothing else uses it.
                 parts[-1]["lr"] = parts[-1]["quantum_lr"]
@@ -199,7 +196,7 @@ class QuantumGradientOptimizer(Optimizer):
         """Let the inner optimiser work on this one's own groups and state."""
         for group in self.param_groups:
             if group[_ROLE] != _REST and "quantum_base_lr" not in group:
-                check_rate("lr", group["lr"])
+                check_positive("lr", group["lr"])
                 group["quantum_base_lr"] = float(group["lr"])
         groups = [group for group in self.param_groups if group[_ROLE] != _OWN]
         if not groups:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from qlmbench.optim.circuits import update_circuit
 from qlmbench.optim.factors import ONE, ZERO
 from qlmbench.optim.qiskit_sampling import measured_circuit, primitive_of, transpiled
+from qlmbench.ranges import check_whole
 
 if TYPE_CHECKING:
     from qlmbench.optim.qiskit_sampling import QiskitSource
@@ -90,8 +91,7 @@ def _checked(gradient_values: ArrayLike, shots: int) -> NDArray[np.float64]:
         )
     if not math.isfinite(float(np.abs(gradient).max())):
         raise ValueError("got gradient values with NaN or infinity; expected finite numbers")
-    if shots < 1:
-        raise ValueError(f"got shots={shots}; expected at least 1")
+    check_whole("shots", shots)
     return gradient
 
 

@@ -22,6 +22,7 @@ from qlmbench.optim.factors import (
 from qlmbench.optim.rules import BASES, resolve
 from qlmbench.optim.samplers import LocalSampler, make_sampler
 from qlmbench.quantum.qubit_description import CircuitDescription
+from qlmbench.ranges import check_not_negative, check_whole
 
 if TYPE_CHECKING:
     from qlmbench.optim.qiskit_sampling import QiskitSource
@@ -78,12 +79,10 @@ class BlockUpdate:
     ) -> None:
         self.rule, self.base = resolve(rule, base, circuit)
         self.name, self.scheme = rule, BASES[self.base]
-        if shots < 1:
-            raise ValueError(f"got shots={shots}; expected at least 1")
+        check_whole("shots", shots)
         if not 0 < angle_scale <= math.pi:
             raise ValueError(f"got angle_scale={angle_scale}; expected above 0 and at most pi")
-        if temperature is not None and not 0 <= temperature < float("inf"):
-            raise ValueError(f"got temperature={temperature}; expected 0 or more, or None")
+        check_not_negative("temperature", temperature, or_none=True)
         self.n_qubits, self.shots = n_qubits, shots
         self.angle_scale, self.temperature = angle_scale, temperature
         self.circuit = update_circuit(self.rule.circuit or circuit, n_qubits)

@@ -13,10 +13,7 @@ from qlmbench.quantum.fock import SPACES, Space, State, fock_states, ladder, spa
 from qlmbench.quantum.fock_autograd import fock_coefficients, fock_probabilities
 from qlmbench.quantum.mesh import MESHES, Mesh, mesh_size, mesh_unitaries
 from qlmbench.quantum.photonic_checks import (
-    at_least,
     checked_input_state,
-    fraction,
-    one_of,
     per_repetition,
 )
 from qlmbench.quantum.photonic_noise import (
@@ -27,6 +24,7 @@ from qlmbench.quantum.photonic_noise import (
     sample_frequencies,
 )
 from qlmbench.quantum.transfer import transfer_amplitudes
+from qlmbench.ranges import check_choice, check_share, check_whole
 
 if TYPE_CHECKING:
     import perceval
@@ -129,15 +127,15 @@ class PhotonicCircuit(torch.nn.Module):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
-        at_least("n_modes", n_modes, 2)
-        at_least("repetitions", repetitions, 1)
-        at_least("n_blocks", n_blocks, 1)
-        one_of("mesh", mesh, MESHES)
-        one_of("space", space, SPACES)
-        one_of("readout", readout, READOUTS)
-        one_of("dtype", dtype, (torch.float32, torch.float64))
-        fraction("indistinguishability", indistinguishability)
-        fraction("transmittance", transmittance)
+        check_whole("n_modes", n_modes, 2)
+        check_whole("repetitions", repetitions)
+        check_whole("n_blocks", n_blocks)
+        check_choice("mesh", mesh, MESHES)
+        check_choice("space", space, SPACES)
+        check_choice("readout", readout, READOUTS)
+        check_choice("dtype", dtype, (torch.float32, torch.float64))
+        check_share("indistinguishability", indistinguishability)
+        check_share("transmittance", transmittance)
         self.n_modes = n_modes
         self.input_state = checked_input_state(n_modes, n_photons, input_state)
         self.n_photons = sum(self.input_state)
@@ -290,7 +288,7 @@ class PhotonicCircuit(torch.nn.Module):
         scales = [float(scale) for scale in init_scale]
         if len(scales) != self.repetitions or min(scales) < 0:
             raise ValueError(
-                f"init_scale is {init_scale}; expected one number of at least 0, or "
+                f"init_scale={init_scale}; expected one number of at least 0, or "
                 f"{self.repetitions} of them, one a repetition"
             )
         shape = (self.n_blocks + 1, mesh_size(self.n_modes, self.mesh))
@@ -310,19 +308,19 @@ class PhotonicCircuit(torch.nn.Module):
         filled = -(-size // bucket)
         if filled < self.n_groups:
             raise ValueError(
-                f"n_groups is {self.n_groups}, but {size} states in buckets of {bucket} fill only "
+                f"n_groups={self.n_groups}, but {size} states in buckets of {bucket} fill only "
                 f"{filled} groups; take n_groups={filled}"
             )
         return torch.eye(filled, dtype=dtype).repeat_interleave(bucket, dim=0)[:size]
 
     def _check_options(self) -> None:
         if self.shots is not None:
-            at_least("shots", self.shots, 1)
+            check_whole("shots", self.shots)
         if self.n_groups is not None:
-            at_least("n_groups", self.n_groups, 1)
+            check_whole("n_groups", self.n_groups)
             if self.readout != "probabilities":
                 raise ValueError(
-                    f"n_groups sums probabilities, but the readout is {self.readout!r}; leave "
+                    f"n_groups sums probabilities, but readout={self.readout!r}; leave "
                     "n_groups out or take readout='probabilities'"
                 )
         noisy = self.indistinguishability < 1 or self.transmittance < 1
@@ -334,7 +332,7 @@ class PhotonicCircuit(torch.nn.Module):
         partial = 0 < self.indistinguishability < 1
         if partial and self.n_photons > MAX_PARTIAL_PHOTONS:
             raise ValueError(
-                f"indistinguishability is {self.indistinguishability} with {self.n_photons} "
+                f"indistinguishability={self.indistinguishability} with {self.n_photons} "
                 f"photons; values between 0 and 1 are for at most {MAX_PARTIAL_PHOTONS} photons"
             )
 

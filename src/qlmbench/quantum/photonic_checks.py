@@ -3,25 +3,7 @@
 from collections.abc import Sequence
 
 from qlmbench.quantum.fock import State, spaced_state
-
-
-def at_least(name: str, value: int, least: int) -> None:
-    """Refuse an argument that is no whole number, or is too small."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} is {value!r}; expected a whole number of at least {least}")
-
-
-def fraction(name: str, value: float) -> None:
-    """Refuse an argument outside [0, 1]."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value!r}; expected a number from 0 to 1")
-
-
-def one_of(name: str, value: object, choices: Sequence[object]) -> None:
-    """Refuse an argument that is none of the choices."""
-    if value not in choices:
-        expected = ", ".join(map(repr, choices))
-        raise ValueError(f"{name} is {value!r}; expected one of {expected}")
+from qlmbench.ranges import check_whole
 
 
 def per_repetition(name: str, values: Sequence[int] | None, default: Sequence[int]) -> list[int]:
@@ -29,7 +11,7 @@ def per_repetition(name: str, values: Sequence[int] | None, default: Sequence[in
     chosen = [int(value) for value in (default if values is None else values)]
     if len(chosen) != len(default) or min(chosen) < 0:
         raise ValueError(
-            f"{name} is {list(chosen)}; expected {len(default)} numbers of at least 0, "
+            f"{name}={list(chosen)}; expected {len(default)} numbers of at least 0, "
             "one a repetition"
         )
     return chosen
@@ -41,20 +23,20 @@ def checked_input_state(
     """Return the input state that the arguments name, or refuse those that contradict."""
     if input_state is None:
         count = max(1, n_modes // 2) if n_photons is None else n_photons
-        at_least("n_photons", count, 1)
+        check_whole("n_photons", count)
         if count > n_modes:
             raise ValueError(
-                f"n_photons is {count}, n_modes is {n_modes}; expected at most one photon a mode"
+                f"n_photons={count}, n_modes={n_modes}; expected at most one photon a mode"
             )
         return spaced_state(n_modes, count)
     state = tuple(int(count) for count in input_state)
     if len(state) != n_modes or not set(state) <= {0, 1} or sum(state) == 0:
         raise ValueError(
-            f"input_state is {list(state)}; expected {n_modes} numbers, 0 or 1, not all 0"
+            f"input_state={list(state)}; expected {n_modes} numbers, 0 or 1, not all 0"
         )
     if n_photons is not None and sum(state) != n_photons:
         raise ValueError(
-            f"input_state {list(state)} has {sum(state)} photons, n_photons is {n_photons}; "
+            f"input_state {list(state)} has {sum(state)} photons, n_photons={n_photons}; "
             "give one of the two, or let them agree"
         )
     return state

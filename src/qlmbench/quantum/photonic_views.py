@@ -279,5 +279,5 @@ def _check_same(circuit: "PhotonicCircuit", repetition: int, layer: QuantumLayer
 def _check_repetition(circuit: "PhotonicCircuit", repetition: int) -> None:
     if not 0 <= repetition < circuit.repetitions:
         raise ValueError(
-            f"repetition is {repetition}; expected one from 0 to {circuit.repetitions - 1}"
+            f"repetition={repetition}; expected one from 0 to {circuit.repetitions - 1}"
         )

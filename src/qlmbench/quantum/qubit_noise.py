@@ -25,6 +25,7 @@ from qlmbench.quantum.qubit_description import CircuitDescription, Gate, feature
 from qlmbench.quantum.qubit_pauli import pauli_probabilities
 from qlmbench.quantum.qubit_simulator import Simulator
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_share, check_whole
 
 MAX_EXACT_QUBITS = 6
 """Up to here noise is computed exactly unless a number of trajectories is given."""
@@ -78,10 +79,8 @@ def noisy_probabilities(
         If an argument is out of its range, the inputs do not fit, or trajectories are asked of a
         circuit with T or CSWAP, behind which a Pauli error is no Pauli error any more.
     """
-    if not 0 <= depolarizing <= 1:
-        raise ValueError(f"got depolarizing={depolarizing}; expected a probability, 0 to 1")
-    if trajectories is not None and trajectories < 1:
-        raise ValueError(f"got trajectories={trajectories}; expected at least 1, or None")
+    check_share("depolarizing", depolarizing)
+    check_whole("trajectories", trajectories, or_none=True)
     seeds = circuit.seeds if seeds is None else seeds
     if len(seeds) != circuit.repetitions:
         raise ValueError(

@@ -21,6 +21,7 @@ from qlmbench.quantum.qubit_kernels import split
 from qlmbench.quantum.qubit_memory import require_memory
 from qlmbench.quantum.qubit_sampling import draw_counts, shot_generators
 from qlmbench.quantum.qubit_simulator import Readout, Simulator, run_circuit
+from qlmbench.ranges import check_choice, check_whole
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -123,8 +124,7 @@ class QubitCircuit(nn.Module):
             ("diff_method", self.diff_method, get_args(DiffMethod)),
             ("dtype", dtype, (torch.float32, torch.float64)),
         ):
-            if value not in known:
-                raise ValueError(f"got {name}={value!r}; expected one of {known}")
+            check_choice(name, value, known)
         if self.repetitions < 1 or len(self.seeds) != self.repetitions:
             raise ValueError(
                 f"got {len(self.seeds)} seeds for repetitions={self.repetitions}; expected at "
@@ -140,8 +140,7 @@ class QubitCircuit(nn.Module):
                 f"got measured={wires} with readout='state'; expected all {n_qubits} wires in "
                 "order, for a part of an entangled circuit has no state"
             )
-        if self.shots is not None and self.shots < 1:
-            raise ValueError(f"got shots={self.shots}; expected at least 1, or None for exact")
+        check_whole("shots", self.shots, or_none=True)
         if self.shots is not None and self.diff_method != "parameter-shift":
             raise ValueError(
                 f"got shots={self.shots} with diff_method={self.diff_method!r}; expected "

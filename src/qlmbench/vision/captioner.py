@@ -20,6 +20,7 @@ from qlmbench.models.stacked_model import ModelOptions, StackedModel
 from qlmbench.models.token_attention import check_heads
 from qlmbench.models.token_layers import AttentionKind
 from qlmbench.models.training import Problem, Schedule
+from qlmbench.ranges import check_choice, check_positive, check_whole
 from qlmbench.records import Cost, Parameters
 from qlmbench.vision.caption_counts import count_captioner, training_cost
 from qlmbench.vision.caption_network import CaptionNetwork, check_captions
@@ -375,13 +376,10 @@ class Captioner(StackedModel):
             ("n_blocks", 1),
             ("feedforward", 1),
         ):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}; expected at least {least}")
+            check_whole(name, getattr(self, name), least)
         check_heads(self.embedding_dim, self.num_heads)
-        if self.attention not in get_args(AttentionKind):
-            raise ValueError(f"attention={self.attention!r}; expected classical or quantum")
-        if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
-            raise ValueError(f"gradient_clip={self.gradient_clip}; expected above 0, or None")
+        check_choice("attention", self.attention, get_args(AttentionKind))
+        check_positive("gradient_clip", self.gradient_clip, or_none=True)
         if self.depolarizing or self.image != "own":
             raise ValueError(
                 f"fit with depolarizing={self.depolarizing}, image={self.image!r}; expected 0 and "
@@ -392,8 +390,7 @@ class Captioner(StackedModel):
     def _check_conditions(self) -> None:
         check_shots(self.shots)
         check_noise(self.depolarizing, self.n_trajectories)
-        if self.image not in get_args(ImageShown):
-            raise ValueError(f"image={self.image!r}; expected one of own, another, none")
+        check_choice("image", self.image, get_args(ImageShown))
         if self.shots is not None and self.projector not in CIRCUITS:
             raise ValueError(
                 f"shots={self.shots} with projector={self.projector!r}; expected None, for there "

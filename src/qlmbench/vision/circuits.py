@@ -27,6 +27,7 @@ from qlmbench.quantum.qubit_patterns import (
     cnot_ring,
     rotation_layer,
 )
+from qlmbench.ranges import check_choice, check_whole
 
 Ansatz = Literal["published", "noncommuting"]
 
@@ -52,19 +53,17 @@ def projection_circuit(n_qubits: int, n_layers: int, ansatz: Ansatz) -> CircuitD
     ValueError
         If a number is below 1 or there is no such ansatz.
     """
-    if n_qubits < 1:
-        raise ValueError(f"got n_qubits={n_qubits}; expected at least 1")
+    check_whole("n_qubits", n_qubits)
     return angle_encoding(n_qubits, "RX").then(trained_layers(n_qubits, n_layers, ansatz))
 
 
 def trained_layers(n_qubits: int, n_layers: int, ansatz: Ansatz) -> CircuitDescription:
     """Describe what follows the encoding; see `projection_circuit`."""
-    if n_qubits < 1 or n_layers < 1:
-        raise ValueError(f"got n_qubits={n_qubits}, n_layers={n_layers}; expected at least 1 each")
+    check_whole("n_qubits", n_qubits)
+    check_whole("n_layers", n_layers)
+    check_choice("ansatz", ansatz, get_args(Ansatz))
     if ansatz == "published":
         return basic_entangler_layers(n_qubits, n_layers)
-    if ansatz != "noncommuting":
-        raise ValueError(f"got ansatz={ansatz!r}; expected one of {', '.join(get_args(Ansatz))}")
     circuit = CircuitDescription(n_qubits, ())
     for _ in range(n_layers):
         circuit = circuit.then(rotation_layer(n_qubits, "RY")).then(rotation_layer(n_qubits, "RZ"))

@@ -16,6 +16,7 @@ from qlmbench.models.training import Problem
 from qlmbench.quantum.qubit_description import CircuitDescription
 from qlmbench.quantum.qubit_patterns import amplitude_encoding
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_choice, check_whole
 from qlmbench.seeding import seed_for
 from qlmbench.vision.circuits import Ansatz, trained_layers
 
@@ -100,11 +101,8 @@ class AmplitudeClassifier(MeasuredClassifier):
                 f"fit with shots={self.shots}, depolarizing={self.depolarizing}; expected None and "
                 "0, for training is exact: fit, then evaluate under() them"
             )
-        if self.ansatz not in get_args(Ansatz) or self.n_layers < 1:
-            raise ValueError(
-                f"ansatz={self.ansatz!r}, n_layers={self.n_layers}; expected published or "
-                "noncommuting, at least 1"
-            )
+        check_choice("ansatz", self.ansatz, get_args(Ansatz))
+        check_whole("n_layers", self.n_layers)
         return super()._check(X, y, X_val, y_val)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from qlmbench.models.training import History
+from qlmbench.ranges import check_not_negative, check_positive, check_whole
 from qlmbench.seeding import seed_for
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 
@@ -50,11 +51,11 @@ class CaptionTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or not self.learning_rate > 0:
-            raise ValueError(
-                f"got epochs={self.epochs}, batch_size={self.batch_size}, learning_rate="
-                f"{self.learning_rate}; expected at least 1 each, and above 0"
-            )
+        check_whole("epochs", self.epochs)
+        check_whole("batch_size", self.batch_size)
+        check_not_negative("learning_rate", self.learning_rate)
+        check_not_negative("weight_decay", self.weight_decay)
+        check_positive("gradient_clip", self.gradient_clip, or_none=True)
 
 
 Pairs = tuple[Tensor, Sequence[str]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +20,7 @@ from qlmbench.models.alone import SINGLE_LAST_STATE, OwnTraining
 from qlmbench.models.llama import random_weights, tiny_config
 from qlmbench.models.training import Problem
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_positive, check_share, check_whole
 from qlmbench.records import Cost, Parameters
 from qlmbench.vision.caption_counts import count_hybrid, training_cost
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
@@ -293,18 +293,9 @@ class PretrainedCaptioner(OwnTraining):
         check_projector(self.projector, False, self.n_qubits, self.n_layers)
         self._check_fixed()
         for name in ("n_image_features", "rank", "alpha", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r}; expected a whole number, at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout}; expected a share from 0 to below 1")
-        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                f"learning_rate={self.learning_rate}, weight_decay={self.weight_decay}; expected "
-                "above 0, and 0 or more"
-            )
-        if self.gradient_clip is not None and not 0 < self.gradient_clip < math.inf:
-            raise ValueError(f"gradient_clip={self.gradient_clip}; expected above 0, or None")
+            check_whole(name, getattr(self, name))
+        check_share("dropout", self.dropout, below_one=True)
+        check_positive("gradient_clip", self.gradient_clip, or_none=True)
 
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         self._check_options()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from qlmbench.models.layers import seeded_linear
 from qlmbench.models.measurement import Measurement, check_noise, check_shots
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_choice, check_share, check_whole
 from qlmbench.seeding import seed_for
 from qlmbench.vision.backends import Backend, pennylane_z, qiskit_z
 from qlmbench.vision.circuits import Ansatz, projection_circuit
@@ -181,16 +181,12 @@ class QuantumProjection(nn.Module):
 def _check(
     in_features: int, hidden_size: int, backend: str, shots: int | None, depolarizing: float
 ) -> None:
-    if in_features < 1 or hidden_size < 1:
-        raise ValueError(
-            f"got in_features={in_features}, hidden_size={hidden_size}; expected at least 1 each"
-        )
-    if backend not in get_args(Backend):
-        raise ValueError(f"got backend={backend!r}; expected one of {', '.join(get_args(Backend))}")
+    check_whole("in_features", in_features)
+    check_whole("hidden_size", hidden_size)
+    check_choice("backend", backend, get_args(Backend))
     if backend != "statevector" and (shots is not None or depolarizing):
         raise ValueError(
             f"got backend={backend!r} with shots={shots}, depolarizing={depolarizing}; expected "
             "'statevector', the only one that samples: the references are exact"
         )
-    if not math.isfinite(depolarizing):
-        raise ValueError(f"got depolarizing={depolarizing}; expected a probability, 0 to 1")
+    check_share("depolarizing", depolarizing)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from qlmbench.models.layers import StackedLinear
 from qlmbench.models.measurement import Measurement
 from qlmbench.quantum.qubits import QubitCircuit
+from qlmbench.ranges import check_choice, check_whole
 from qlmbench.seeding import seed_for
 from qlmbench.vision.circuits import Ansatz, projection_circuit
 
@@ -146,12 +147,11 @@ def _phases(seed: int, n: int, dtype: torch.dtype) -> Tensor:
 
 def check_projector(kind: str, gate: bool, n_qubits: int, n_layers: int) -> None:
     """Raise ValueError if there is no such projector."""
-    if kind not in get_args(Projector):
-        raise ValueError(f"projector={kind!r}; expected one of {', '.join(get_args(Projector))}")
+    check_choice("projector", kind, get_args(Projector))
     if gate and kind in ("full", "zero"):
         raise ValueError(f"gate=True with projector={kind!r}; expected one with a narrow middle")
-    if n_qubits < 1 or n_layers < 1:
-        raise ValueError(f"n_qubits={n_qubits}, n_layers={n_layers}; expected at least 1 each")
+    check_whole("n_qubits", n_qubits)
+    check_whole("n_layers", n_layers)
 
 
 class ClassicalProjection(nn.Module):
