@@ -1,15 +1,10 @@
-"""The network of a captioner, and the rows of ids that it takes."""
+"""The network of a captioner."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qlmbench.data.images.vocabulary import PADDING
-from qlmbench.metrics import IntArray
 from qlmbench.vision.decoder import StackedDecoder
 from qlmbench.vision.projectors import StackedProjector
 
@@ -42,23 +37,3 @@ class CaptionNetwork(nn.Module):
         before = self.decoder.embed(ids[:, :, :-1])
         logits: Tensor = self.decoder(torch.cat([tokens[:, :, None], before], 2))
         return logits
-
-
-def check_captions(ids: Any, vocab_size: int) -> IntArray:
-    """Check rows of caption ids; return them as whole numbers, (n, T).
-
-    Raises
-    ------
-    ValueError
-        If an id is out of range or not whole, a row is empty, or padding stands before an id.
-    """
-    rows = np.asarray(ids, dtype=np.float64)
-    if (rows != np.floor(rows)).any() or rows.min() < 0 or rows.max() >= vocab_size:
-        raise ValueError(
-            f"got caption ids from {rows.min()} to {rows.max()}; expected whole numbers from 0 to "
-            f"{vocab_size - 1}"
-        )
-    real = rows != PADDING
-    if not real[:, 0].all() or (real[:, 1:] & ~real[:, :-1]).any():
-        raise ValueError("got padding before an id, or a row of nothing else; expected it at ends")
-    return rows.astype(np.int64)

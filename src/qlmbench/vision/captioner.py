@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, Unpack, get_args
@@ -10,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self, Unpack, get_args
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from qlmbench.data.images.vocabulary import END, PADDING
@@ -23,7 +22,8 @@ from qlmbench.models.training import Problem, Schedule
 from qlmbench.ranges import check_choice, check_positive, check_whole
 from qlmbench.records import Cost, Parameters
 from qlmbench.vision.caption_counts import count_captioner, training_cost
-from qlmbench.vision.caption_network import CaptionNetwork, check_captions
+from qlmbench.vision.caption_network import CaptionNetwork
+from qlmbench.vision.caption_rows import check_captions, feature_scale, split_rows
 from qlmbench.vision.decoder import StackedDecoder
 from qlmbench.vision.projectors import CIRCUITS, Projector, StackedProjector, check_projector
 from qlmbench.vision.retrieval import distractors, share_of_choice
@@ -332,35 +332,24 @@ class Captioner(StackedModel):
         features, ids = self._split_rows(X, self.n_features_in_)
         return torch.from_numpy((features - self.mean_) / self.scale_), torch.from_numpy(ids)
 
-    def _split_rows(self, X: Any, width: int | None) -> tuple[FloatArray, IntArray]:
-        X = check_array(X, dtype=np.float64)
-        if X.shape[1] <= self.n_image_features or (width or X.shape[1]) != X.shape[1]:
-            raise ValueError(
-                f"got rows of length {X.shape[1]}; expected "
-                f"{width or f'more than {self.n_image_features}'}: {self.n_image_features} "
-                "features, then the ids of a caption"
-            )
-        ids = check_captions(X[:, self.n_image_features :], self.vocab_size)
-        return X[:, : self.n_image_features], ids
+    def _split_rows(self, X: Any, width: int | None = None) -> tuple[FloatArray, IntArray]:
+        features, ids = split_rows(X, self.n_image_features, width)
+        return features, check_captions(ids, self.vocab_size)
 
     def _check(self, X: Any, y: Any, X_val: Any = None, y_val: Any = None) -> Problem:
         self._check_options()
-        features, ids = self._split_rows(X, None)
+        features, ids = self._split_rows(X)
         self.n_features_in_ = features.shape[1] + ids.shape[1]
-        self.mean_, self.scale_ = self._scaling(features)
+        self.mean_, self.scale_ = (
+            feature_scale(features)
+            if self.scale_features
+            else (np.zeros(features.shape[1]), np.ones(features.shape[1]))
+        )
         train = self._standardised(features, ids)
         if X_val is None:
             return Problem(train, ids - 1)
         features, seen = self._split_rows(X_val, self.n_features_in_)
         return Problem(train, ids - 1, self._standardised(features, seen), seen - 1)
-
-    def _scaling(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        if not self.scale_features:
-            return np.zeros(features.shape[1]), np.ones(features.shape[1])
-        spread = features.std(0)
-        # What never changes says nothing; and rows of length one keep a step of Adam, which moves
-        # all weights of an angle alike, from turning it around many times.
-        return features.mean(0), np.where(spread > 0, spread, 1.0) * math.sqrt(features.shape[1])
 
     def _standardised(self, features: FloatArray, ids: IntArray) -> FloatArray:
         scaled = (features - self.mean_) / self.scale_

@@ -23,6 +23,7 @@ from qlmbench.quantum.qubits import QubitCircuit
 from qlmbench.ranges import check_positive, check_share, check_whole
 from qlmbench.records import Cost, Parameters
 from qlmbench.vision.caption_counts import count_hybrid, training_cost
+from qlmbench.vision.caption_rows import split_rows
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 from qlmbench.vision.hybrid_training import CaptionTraining, train_captions
 from qlmbench.vision.loading import PROMPT, LoRA, add_lora, load_language_model, make_projection
@@ -368,13 +369,8 @@ class PretrainedCaptioner(OwnTraining):
         return torch.tensor(X[:, : self.n_image_features], dtype=torch.float32)
 
     def _split_rows(self, X: Any) -> tuple[FloatArray, IntArray]:
-        X = check_array(X, dtype=np.float64)
-        if X.shape[1] <= self.n_image_features or X.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"got rows of length {X.shape[1]}; expected {self.n_image_features} features, then "
-                "the ids of a caption, as many as in training"
-            )
-        return X[:, : self.n_image_features], X[:, self.n_image_features :].astype(np.int64)
+        features, ids = split_rows(X, self.n_image_features, self.n_features_in_)
+        return features, ids.astype(np.int64)
 
 
 @lru_cache(maxsize=1)  # hundreds of MB: the model in use, and no other
