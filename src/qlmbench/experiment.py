@@ -5,16 +5,11 @@ This is the only place where a model meets data. It knows nothing of files, proc
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import itertools
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +17,7 @@ import torch
 
 from qlmbench.data.tokens import START, Vocabulary
 from qlmbench.errors import UserError
+from qlmbench.memory import keep_freed_memory, peak_memory_mb
 from qlmbench.metrics import IntArray
 from qlmbench.models.parameters import count_parameters
 from qlmbench.models.stacked_model import StackedModel
@@ -105,7 +101,7 @@ def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Ou
         One a trial, finished or failed; an error in one trial does not touch the others.
     """
     torch.set_num_threads(1)  # sums in one order: the number of jobs must not change a result
-    _keep_freed_memory()
+    keep_freed_memory()
     started = time.perf_counter()
     try:
         results = _fit_and_score(trials, data)
@@ -117,7 +113,7 @@ def run_job(trials: Sequence[Trial], data: dict[int, RepetitionData]) -> list[Ou
     measured = {
         "seconds": round(seconds, 4),
         "stacked": len(trials),
-        "peak_memory_mb": round(_peak_memory_mb(), 1),
+        "peak_memory_mb": round(peak_memory_mb(), 1),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return [_stamped(outcome, **measured) for outcome in results]
@@ -390,28 +386,3 @@ def _failure(trial: Trial, error: Exception) -> Outcome:
             error=" ".join(f"{type(error).__name__}: {error}".split()),
         )
     )
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Tell the allocator to keep what a training step frees, for the next step takes it again.
-
-    By default glibc returns large tensors to the system, which then fills fresh pages with zeros:
-    up to half of the time of a stack. Other systems have other allocators and are left alone.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, 2**30)
-        libc.mallopt(_M_TRIM_THRESHOLD, 2**30)
-
-
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_THRESHOLD = -3
-
-
-def _peak_memory_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024**2 if sys.platform == "darwin" else peak / 1024

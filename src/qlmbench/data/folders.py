@@ -15,6 +15,9 @@ LABEL_COLUMN = "label"
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 
 Rows = list[tuple[str, str]]
+"""Text and label of each row."""
+Parts = dict[str, Rows]
+"""Rows by the name of a part."""
 
 
 def part_files(folder: Path) -> dict[str, Path]:
@@ -53,7 +56,7 @@ def part_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_folder(folder: Path) -> dict[str, Rows]:
+def read_folder(folder: Path) -> Parts:
     """Read every part of a dataset folder.
 
     Returns
