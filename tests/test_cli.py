@@ -212,9 +212,8 @@ def test_a_typo_in_a_study_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     assert "study.toml: key 'sumary' is not known (did you mean 'summary'?)" in result.stderr
 
 
-@pytest.mark.parametrize("module", ["qlmbench", "qlmbench.cli"])
-def test_python_runs_the_commands_as_a_module(module: str) -> None:
-    command = [sys.executable, "-m", module, "caption", "--image_path", "no-such-file.png"]
+def test_python_runs_the_commands_as_a_module() -> None:
+    command = [sys.executable, "-m", "qlmbench", "caption", "--image_path", "no-such-file.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("qlmbench: no-such-file.png")

@@ -139,7 +139,7 @@ def test_order_processes_and_the_hashes_of_a_process_change_nothing(
     # Sets of strings are walked in another order under another hash seed.
     elsewhere = subprocess.run(
         [
-            *(sys.executable, "-m", "qlmbench.cli", "run", "tiny", "--profile", "smoke", "-q"),
+            *(sys.executable, "-m", "qlmbench", "run", "tiny", "--profile", "smoke", "-q"),
             *("--results", "r", "--jobs", "2"),
         ],
         cwd=tmp_path,
@@ -206,7 +206,7 @@ def test_a_record_of_another_version_of_the_study_does_not_count(
 
 
 def test_two_runs_at_once_on_one_store_do_no_harm(plan: Plan, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "qlmbench.cli", "run", "tiny", "--profile", "smoke", "-q"]
+    command = [sys.executable, "-m", "qlmbench", "run", "tiny", "--profile", "smoke", "-q"]
     both = [
         subprocess.Popen(
             [*command, "--results", "r", "--jobs", "1"], cwd=tmp_path, stdout=subprocess.DEVNULL
@@ -225,7 +225,7 @@ def test_two_runs_at_once_on_one_store_do_no_harm(plan: Plan, tmp_path: Path) ->
 def test_kill_9_in_mid_run_loses_nothing_and_the_next_run_finishes(
     plan: Plan, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "qlmbench.cli", "run", "tiny", "--profile", "smoke"]
+    command = [sys.executable, "-m", "qlmbench", "run", "tiny", "--profile", "smoke"]
     process = subprocess.Popen(
         [*command, "--results", "r", "--jobs", "1"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )

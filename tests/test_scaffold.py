@@ -143,7 +143,7 @@ def test_an_installed_package_is_found_and_run_and_its_model_tested(tmp_path: Pa
     paths = (target, SRC)
     where = "from qlmbench.registry import study_folder; print(study_folder('third_party'))"
     assert python(tmp_path, "-c", where, paths=paths).strip() == str(target / "third_party")
-    run = ("-m", "qlmbench.cli", "run", "third_party", "--profile", "smoke", "--jobs", "1")
+    run = ("-m", "qlmbench", "run", "third_party", "--profile", "smoke", "--jobs", "1")
     assert "Linear bottleneck" in python(tmp_path, *run, paths=paths)
     python(tmp_path, "-m", "pytest", "-q", root / "tests" / "test_head.py", paths=paths)
 

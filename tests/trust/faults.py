@@ -76,7 +76,7 @@ def call(*arguments: str) -> Result:
 
 def start(folder: Path, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
     """Start a command as a process of its own, in its own group."""
-    command = [sys.executable, "-m", "qlmbench.cli", *arguments]
+    command = [sys.executable, "-m", "qlmbench", *arguments]
     kept = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     return subprocess.Popen(command, cwd=folder, start_new_session=True, env=os.environ, **kept)
 
