@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from tests.studies import MEAN, arm, head, profile, put_study
 
 from qlmbench.cli import main
 from qlmbench.registry import study_folders
@@ -98,41 +99,18 @@ def test_run_then_plan_status_report_compare_and_export(tmp_path: Path) -> None:
     assert len(json.loads(exported.output)["rows"]) == 4
 
 
-FAILING = """
-name = "failing"
-version = 1
-summary = "One arm that cannot be fitted, and one that can."
-[paper]
-title = "A paper"
-authors = "A. Person"
-year = 2025
-says = "Nothing."
-[[arms]]
-name = "broken"
-kind = "baseline"
-model = "sklearn.dummy:DummyClassifier"
-params = { strategy = "nonsense" }
-[[arms]]
-name = "sound"
-kind = "baseline"
-model = "sklearn.dummy:DummyClassifier"
-[profiles.smoke]
-dataset = "toy"
-encoder = "hashing"
-repetitions = 6
-[profiles.smoke.split]
-train = { part = "train", per_class = 4 }
-validation = { part = "train", count = 20 }
-test = { part = "train", count = 40 }
-"""
+FAILING = (
+    head("failing")
+    + arm("broken", MEAN, 'params = { strategy = "nonsense" }')
+    + arm("sound", MEAN)
+    + profile("smoke", repetitions=6, per_class=4, test=40)
+)
 
 
 def test_a_run_says_what_failed_and_shows_the_tables_of_what_did_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "reproductions" / "failing"
-    folder.mkdir(parents=True)
-    (folder / "study.toml").write_text(FAILING, encoding="utf-8")
+    put_study(tmp_path, "failing", FAILING)
     monkeypatch.chdir(tmp_path)
     scope = ("run", "failing", "--profile", "smoke", "--jobs", "1")
     alone = call(*scope, "--arm", "broken")
@@ -201,11 +179,9 @@ def test_nothing_heavy_is_imported_for_what_trains_nothing(tmp_path: Path) -> No
 
 
 def test_a_typo_in_a_study_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "reproductions" / "tiny"
-    folder.mkdir(parents=True)
     text = (study_folders()["qllm"] / "study.toml").read_text(encoding="utf-8")
     text = text.replace('name = "qllm"', 'name = "tiny"').replace("summary =", "sumary =", 1)
-    (folder / "study.toml").write_text(text, encoding="utf-8")
+    put_study(tmp_path, "tiny", text)
     monkeypatch.chdir(tmp_path)
     result = call("run", "tiny")
     assert result.exit_code == 2

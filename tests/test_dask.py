@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from tests.studies import MLP, arm, head, profile, put_study
 
 from qlmbench import cluster
 from qlmbench.cli import main
@@ -21,38 +22,18 @@ from qlmbench.testing import VARIES
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 
-STUDY = """
-name = "tiny"
-version = 1
-summary = "A study made by a test."
-[paper]
-title = "T"
-authors = "A"
-year = 2025
-says = "S"
-[[arms]]
-name = "mlp"
-kind = "baseline"
-model = "qlmbench.models.classical:MLPClassifier"
-params = { hidden = [4], epochs = 3 }
-tune = { learning_rate = [0.1, 0.01] }
-[[arms]]
-name = "once"
-kind = "baseline"
-model = "deadly:DiesOnce"
-[[arms]]
-name = "ever"
-kind = "baseline"
-model = "deadly:DiesWherePoisoned"
-[profiles.smoke]
-dataset = "toy"
-encoder = "hashing"
-repetitions = 2
-[profiles.smoke.split]
-train = { per_class = 10 }
-validation = { count = 20 }
-test = { count = 30 }
-"""
+STUDY = (
+    head("tiny")
+    + arm(
+        "mlp",
+        MLP,
+        "params = { hidden = [4], epochs = 3 }",
+        "tune = { learning_rate = [0.1, 0.01] }",
+    )
+    + arm("once", "deadly:DiesOnce")
+    + arm("ever", "deadly:DiesWherePoisoned")
+    + profile("smoke", repetitions=2, per_class=10, test=30)
+)
 
 MODELS = """
 import os
@@ -94,9 +75,7 @@ def is_first(own):
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """Smoke plan of a study with two arms that the system kills where a file says so."""
-    folder = tmp_path / "reproductions" / "tiny"
-    folder.mkdir(parents=True)
-    (folder / "study.toml").write_text(STUDY, encoding="utf-8")
+    folder = put_study(tmp_path, "tiny", STUDY)
     (folder / "deadly.py").write_text(MODELS, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return make_plans(get_study("tiny"), "smoke")[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.data.tiny_models import write_model
+from tests.studies import LOGREG, MLP, arm, head, profile, put_study
 
 from qlmbench.errors import UserError
 from qlmbench.experiment import choose, configurations
@@ -29,60 +30,26 @@ from qlmbench.store import Store
 from qlmbench.testing import VARIES
 from qlmbench.timing import seconds_by_arm
 
-STUDY = """
-name = "{name}"
-version = 1
-summary = "A study made by a test."
-[paper]
-title = "T"
-authors = "A"
-year = 2025
-says = "S"
-[[arms]]
-name = "logreg"
-kind = "baseline"
-model = "sklearn.linear_model:LogisticRegression"
-[[arms]]
-name = "mlp"
-kind = "baseline"
-model = "qlmbench.models.classical:MLPClassifier"
-params = {{ hidden = [4], epochs = 3 }}
-tune = {{ learning_rate = [1e300, 0.01] }}
-[[arms]]
-name = "diverges"
-kind = "baseline"
-model = "qlmbench.models.classical:MLPClassifier"
-params = {{ hidden = [4], epochs = 3, learning_rate = 1e300 }}
-[[arms]]
-name = "shuffled"
-kind = "control"
-model = "sklearn.linear_model:LogisticRegression"
-shuffle_labels = true
-[profiles.smoke]
-dataset = "toy"
-encoder = "hashing"
-repetitions = 3
-[profiles.smoke.split]
-train = {{ per_class = 10 }}
-validation = {{ count = 20 }}
-test = {{ count = 30 }}
-[profiles.default]
-dataset = "toy"
-encoder = "hashing"
-repetitions = 3
-[profiles.default.split]
-train = {{ per_class = 1000 }}
-validation = {{ count = 20 }}
-test = {{ count = 30 }}
-"""
+STUDY = (
+    head("tiny")
+    + arm("logreg", LOGREG)
+    + arm(
+        "mlp",
+        MLP,
+        "params = { hidden = [4], epochs = 3 }",
+        "tune = { learning_rate = [1e300, 0.01] }",
+    )
+    + arm("diverges", MLP, "params = { hidden = [4], epochs = 3, learning_rate = 1e300 }")
+    + arm("shuffled", LOGREG, "shuffle_labels = true", kind="control")
+    + profile("smoke", repetitions=3, per_class=10, test=30)
+    + profile("default", repetitions=3, per_class=1000, test=30)
+)
 
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """Smoke plan of a small study in a working folder of its own."""
-    folder = tmp_path / "reproductions" / "tiny"
-    folder.mkdir(parents=True)
-    (folder / "study.toml").write_text(STUDY.format(name="tiny"), encoding="utf-8")
+    put_study(tmp_path, "tiny", STUDY)
     monkeypatch.chdir(tmp_path)
     return make_plans(get_study("tiny"), "smoke")[0]
 
@@ -311,10 +278,7 @@ def test_a_tuned_encoder_meets_the_rows_of_the_frozen_one_and_other_features(
 ) -> None:
     encoder = write_model(tmp_path / "encoder")
     monkeypatch.setenv("QLMBENCH_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "reproductions" / "tiny"
-    folder.mkdir(parents=True)
-    text = STUDY.format(name="tiny") + TUNED.format(encoder=encoder)
-    (folder / "study.toml").write_text(text, encoding="utf-8")
+    put_study(tmp_path, "tiny", STUDY + TUNED.format(encoder=encoder))
     monkeypatch.chdir(tmp_path)
     plans = make_plans(get_study("tiny"), "tuned")
     frozen, tuned = (prepare(plan, [0, 1], lambda _: None) for plan in plans)
@@ -349,10 +313,7 @@ test = { count = 20 }
 def test_a_trained_model_is_also_scored_under_the_conditions_that_it_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = STUDY.format(name="tiny") + CONDITIONS
-    folder = tmp_path / "reproductions" / "tiny"
-    folder.mkdir(parents=True)
-    (folder / "study.toml").write_text(text, encoding="utf-8")
+    put_study(tmp_path, "tiny", STUDY + CONDITIONS)
     monkeypatch.chdir(tmp_path)
     plan = make_plans(get_study("tiny"), "noise")[0]
     store = Store(tmp_path / "r")
@@ -400,18 +361,18 @@ TOKENS = """
 name = "tokens"
 kind = "paper"
 model = "qlmbench.models.token_transformer:TokenTransformerClassifier"
-params = {{ vocab_size = 30, padding_id = 0, epochs = 2, embedding = "table" }}
+params = { vocab_size = 30, padding_id = 0, epochs = 2, embedding = "table" }
 [[arms]]
 name = "bag"
 kind = "baseline"
 model = "qlmbench.models.bag_of_tokens:BagOfTokensClassifier"
-params = {{ vocab_size = 30, padding_id = 0 }}
-tune = {{ C = [1.0, 100.0] }}
+params = { vocab_size = 30, padding_id = 0 }
+tune = { C = [1.0, 100.0] }
 [[arms]]
 name = "pairs"
 kind = "baseline"
 model = "qlmbench.models.ngrams:NGramLanguageModel"
-params = {{ vocab_size = 30 }}
+params = { vocab_size = 30 }
 [settings.words]
 encoder = "words-30x20"
 arms = ["tokens", "bag"]
@@ -420,25 +381,22 @@ choose_by = "loss"
 encoder = "words-30x20"
 arms = ["tokens", "bag"]
 alone = true
-tune = {{ C = [1.0] }}
+tune = { C = [1.0] }
 [settings.next-word]
 encoder = "words-30x20"
 arms = ["pairs"]
 task = "language-model"
 [profiles.smoke.settings]
-words = {{}}
-alone = {{}}
-next-word = {{}}
+words = {}
+alone = {}
+next-word = {}
 """
 
 
 @pytest.fixture
 def token_plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Plan]:
     """Plans of a small study on words, by setting."""
-    folder = tmp_path / "reproductions" / "tiny"
-    folder.mkdir(parents=True)
-    text = STUDY + TOKENS
-    (folder / "study.toml").write_text(text.format(name="tiny"), encoding="utf-8")
+    put_study(tmp_path, "tiny", STUDY + TOKENS)
     monkeypatch.chdir(tmp_path)
     return {plan.info.setting: plan for plan in make_plans(get_study("tiny"), "smoke")}
 

@@ -3,34 +3,16 @@
 from pathlib import Path
 
 import pytest
+from tests.studies import LOGREG, arm, head, profile
 
 from qlmbench.errors import UserError
 from qlmbench.registry import study_folders
 from qlmbench.spec import Selection
 from qlmbench.study_file import load_study
 
-MINIMAL = """
-name = "tiny"
-version = 1
-summary = "A study."
-[paper]
-title = "T"
-authors = "A"
-year = 2025
-says = "S"
-[[arms]]
-name = "logreg"
-kind = "baseline"
-model = "sklearn.linear_model:LogisticRegression"
-[profiles.default]
-dataset = "toy"
-encoder = "hashing"
-repetitions = 2
-[profiles.default.split]
-train = { per_class = 4 }
-validation = { count = 10 }
-test = { count = 10 }
-"""
+MINIMAL = (
+    head("tiny") + arm("logreg", LOGREG) + profile("default", repetitions=2, per_class=4, test=10)
+)
 
 
 def write(folder: Path, text: str) -> Path:

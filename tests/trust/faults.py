@@ -10,48 +10,21 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from hypothesis import strategies as st
+from tests.studies import LOGREG, MEAN, arm, head, profile, put_study
 
 from qlmbench.cli import main
 from qlmbench.store import Store, unseal
 
 REPETITIONS = 6
 TRIALS = 4 * REPETITIONS
-STUDY = f"""
-name = "cheap"
-version = 1
-summary = "A study that takes milliseconds."
-[paper]
-title = "A paper"
-authors = "A. Person"
-year = 2025
-says = "Nothing."
-[[arms]]
-name = "logreg"
-kind = "baseline"
-model = "sklearn.linear_model:LogisticRegression"
-tune = {{ C = [0.1, 1.0] }}
-[[arms]]
-name = "neighbours"
-kind = "baseline"
-model = "sklearn.neighbors:KNeighborsClassifier"
-[[arms]]
-name = "mean"
-kind = "baseline"
-model = "sklearn.dummy:DummyClassifier"
-[[arms]]
-name = "shuffled"
-kind = "control"
-model = "sklearn.linear_model:LogisticRegression"
-shuffle_labels = true
-[profiles.smoke]
-dataset = "toy"
-encoder = "hashing"
-repetitions = {REPETITIONS}
-[profiles.smoke.split]
-train = {{ part = "train", per_class = 4 }}
-validation = {{ part = "train", count = 20 }}
-test = {{ part = "train", count = 40 }}
-"""
+STUDY = (
+    head("cheap")
+    + arm("logreg", LOGREG, "tune = { C = [0.1, 1.0] }")
+    + arm("neighbours", "sklearn.neighbors:KNeighborsClassifier")
+    + arm("mean", MEAN)
+    + arm("shuffled", LOGREG, "shuffle_labels = true", kind="control")
+    + profile("smoke", repetitions=REPETITIONS, per_class=4, test=40)
+)
 """Two dozen trials of four arms; nothing is fetched and no torch network is trained."""
 
 RUN = ("run", "cheap", "--profile", "smoke", "--results", "r")
@@ -62,10 +35,7 @@ UNEQUAL = {"seconds", "finished", "peak_memory_mb", "stacked", "environment"}
 
 def write_study(folder: Path, text: str | bytes = STUDY) -> Path:
     """Make a working folder with the study in it."""
-    place = folder / "reproductions" / "cheap"
-    place.mkdir(parents=True, exist_ok=True)
-    raw = text.encode() if isinstance(text, str) else text
-    (place / "study.toml").write_bytes(raw)
+    put_study(folder, "cheap", text)
     return folder
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.studies import arm
 from tests.trust.faults import (
     REPETITIONS,
     RUN,
@@ -58,15 +59,7 @@ def test_kill_9_at_a_hundred_moments_loses_and_repeats_no_trial(work: Path, tent
     kill_at_moments(work, range(10 * tenth, 10 * tenth + 10))
 
 
-SLOWER = (
-    STUDY
-    + """
-[[arms]]
-name = "slow"
-kind = "baseline"
-model = "slow:SlowClassifier"
-"""
-)
+SLOWER = STUDY + arm("slow", "slow:SlowClassifier")
 MODEL = '''
 import time
 from sklearn.dummy import DummyClassifier
@@ -149,8 +142,8 @@ def test_a_clock_that_goes_back_changes_no_record_and_no_order(
             return datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=cls.told)
 
     monkeypatch.setattr("qlmbench.experiment.datetime", Backwards)
-    for arm in ("shuffled", "mean", "neighbours", "logreg"):
-        assert call(*RUN, "--jobs", "1", "--arm", arm).exit_code == 0
+    for name in ("shuffled", "mean", "neighbours", "logreg"):
+        assert call(*RUN, "--jobs", "1", "--arm", name).exit_code == 0
     assert Backwards.told >= 4, "the clock was asked"
     assert contents(work / SETTING) == steady
     assert f"{TRIALS} trials were there, 0 finished" in call(*RUN).stderr
