@@ -42,14 +42,6 @@ def test_nemenyi_quantiles_are_demsars_table_5():
         assert critical_difference(arms, 14) / scale == pytest.approx(expected, abs=1.5e-3)
 
 
-def test_cliques_join_what_cannot_be_told_apart():
-    order = np.tile([4.0, 3.0, 2.0, 1.0], (40, 1))
-    order[::2, :2] = order[::2, 1::-1]
-    assert rank_arms(order).cliques() == [(0, 1)]
-    same = np.random.default_rng(0).normal(size=(10, 3))
-    assert [sorted(c) for c in rank_arms(same).cliques()] == [[0, 1, 2]]
-
-
 def test_lower_is_better_turns_the_ranks_round():
     x = np.random.default_rng(0).normal(size=(8, 4))
     up, down = rank_arms(x).mean_ranks, rank_arms(x, higher_is_better=False).mean_ranks

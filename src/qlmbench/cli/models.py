@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from qlmbench.cli.options import complete_arms, study_argument
+from qlmbench.vision import IMAGE_ENCODER, PROMPT
 
 
 @click.command()
@@ -68,7 +69,7 @@ def train(
 )
 @click.option(
     "--prompt",
-    default="Describe the image: ",
+    default=PROMPT,
     show_default=True,
     help="Words between the image and what is said of it.",
 )
@@ -82,7 +83,7 @@ def train(
 @click.option(
     "--image_encoder",
     metavar="NAME",
-    default="efficientnet-lite0-quarters",
+    default=IMAGE_ENCODER,
     show_default=True,
     help="What makes features of the image.",
 )

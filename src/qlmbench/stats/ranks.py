@@ -49,22 +49,6 @@ class RankSummary:
     pairwise_p: NDArray[np.float64]
     alpha: float
 
-    def cliques(self) -> list[tuple[int, ...]]:
-        """Return the largest groups of arms whose mean ranks Nemenyi cannot tell apart.
-
-        Each is a tuple of two or more arm indices, best first: the bars of a rank plot.
-        """
-        order = np.argsort(self.mean_ranks, kind="stable")
-        ranks = self.mean_ranks[order]
-        ends = np.searchsorted(ranks, ranks + self.critical_difference, side="right")
-        found: list[tuple[int, ...]] = []
-        reach = 0
-        for start, end in enumerate(ends):
-            if end - start > 1 and end > reach:
-                found.append(tuple(int(i) for i in order[start:end]))
-            reach = max(reach, int(end))
-        return found
-
 
 def rank_arms(
     scores: ArrayLike, *, higher_is_better: bool = True, alpha: float = 0.05, seed: int = 0

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from qlmbench.vision import IMAGE_ENCODER
 from qlmbench.vision.retrieval import distractors, share_of_choice
 from qlmbench.vision.tokenizers import Tokenizer
 
@@ -63,7 +64,7 @@ class HybridVisionLanguageModel(nn.Module):
         language_model: nn.Module,
         projection: nn.Module,
         tokenizer: Tokenizer,
-        image_encoder: str = "efficientnet-lite0",
+        image_encoder: str = IMAGE_ENCODER,
     ) -> None:
         super().__init__()
         self.language_model, self.projection = language_model, projection

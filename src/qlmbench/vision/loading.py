@@ -19,6 +19,7 @@ from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.data.pretrained import pretrained_folder
 from qlmbench.errors import UserError
 from qlmbench.seeding import seed_for
+from qlmbench.vision import IMAGE_ENCODER, PROMPT
 from qlmbench.vision.decoder import SmallDecoder
 from qlmbench.vision.hybrid import HybridVisionLanguageModel, hidden_size_of
 from qlmbench.vision.projection import QuantumProjection
@@ -27,9 +28,6 @@ from qlmbench.vision.tokenizers import Tokenizer, WordTokenizer
 
 SMALL = "small"
 """Name of the decoder that is trained from scratch on the words of scenes."""
-
-PROMPT = "Describe the image: "
-"""Prompt of the public hybrid vision-language model."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def load_models(
     projector: Projector = "published",
     n_qubits: int = 4,
     n_layers: int = 3,
-    image_encoder: str = "efficientnet-lite0",
+    image_encoder: str = IMAGE_ENCODER,
     lora: LoRA | None = None,
     prompt: str = PROMPT,
     seed: int = 0,

@@ -22,11 +22,12 @@ from qlmbench.models.training import Problem
 from qlmbench.quantum.qubits import QubitCircuit
 from qlmbench.ranges import check_positive, check_share, check_whole
 from qlmbench.records import Cost, Parameters
+from qlmbench.vision import PROMPT
 from qlmbench.vision.caption_counts import count_hybrid, training_cost
 from qlmbench.vision.caption_rows import split_rows
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 from qlmbench.vision.hybrid_training import CaptionTraining, train_captions
-from qlmbench.vision.loading import PROMPT, LoRA, add_lora, load_language_model, make_projection
+from qlmbench.vision.loading import LoRA, add_lora, load_language_model, make_projection
 from qlmbench.vision.projectors import CIRCUITS, ConstantToken, Projector, check_projector
 from qlmbench.vision.retrieval import distractors, share_of_choice
 from qlmbench.vision.tokenizers import Tokenizer, WordTokenizer

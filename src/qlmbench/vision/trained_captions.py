@@ -19,9 +19,10 @@ from qlmbench.data.images.features import scene_features
 from qlmbench.data.images.pictures import load_image
 from qlmbench.data.images.scenes import sample_scenes
 from qlmbench.errors import CorruptFileError, UserError
+from qlmbench.vision import IMAGE_ENCODER, PROMPT
 from qlmbench.vision.hybrid import HybridVisionLanguageModel
 from qlmbench.vision.hybrid_training import CaptionTraining, train_captions
-from qlmbench.vision.loading import PROMPT, generate_caption, load_models
+from qlmbench.vision.loading import generate_caption, load_models
 from qlmbench.vision.saving import load_trained, save_trained
 
 # Raised when other weights would come out of the same training.
@@ -44,7 +45,7 @@ class TrainedCaptions:
 
     n_qubits: int = 4
     prompt: str = PROMPT
-    image_encoder: str = "efficientnet-lite0-quarters"
+    image_encoder: str = IMAGE_ENCODER
 
     @property
     def path(self) -> Path:

@@ -12,9 +12,8 @@ tells apart images with the same caption.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -270,13 +269,6 @@ def scene_parts() -> dict[str, list[tuple[str, str]]]:
     drawn = {part: sample_scenes(n, SEED, part) for part, n in SIZES_OF_PARTS.items()}
     drawn["test"] += sample_scenes(SIZES_OF_PARTS["test"], SEED, "test", "held out")
     return {part: [(scene.text, scene.label) for scene in drawn[part]] for part in drawn}
-
-
-def all_groups() -> Iterator[Group]:
-    """Yield every group there is, 720 of them."""
-    counts = range(1, MOST_OBJECTS + 1)
-    for values in itertools.product(counts, SIZES, COLOURS, SHAPES, POSITIONS):
-        yield Group(*values)
 
 
 @lru_cache
