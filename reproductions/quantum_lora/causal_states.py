@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from qlmbench.data.cache import sha256_of_file
+from qlmbench.data.digests import sha256_of_file
 from qlmbench.data.pretrained import pretrained_folder, read_pretrained
 from qlmbench.models.llama import START, SplitLlama, random_weights, tiny_config
 from qlmbench.models.token_rows import PADDING

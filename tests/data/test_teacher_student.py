@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qlmbench.data import teacher_student as ts
-from qlmbench.data.cache import identity_digest
 from qlmbench.data.datasets import best_possible, dataset_identity, load_dataset
+from qlmbench.data.digests import identity_digest
 from qlmbench.data.encoders import encode
 
 

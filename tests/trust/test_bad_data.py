@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.trust.faults import RUN, Result, assert_one_line, call, damage, write_study
 
-from qlmbench.data.images.pictures import read_captions
+from qlmbench.data.images.captions_file import read_captions
 from qlmbench.errors import UserError
 
 OPTIONS = {"deadline": None, "suppress_health_check": list(HealthCheck)}

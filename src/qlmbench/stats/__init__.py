@@ -3,13 +3,14 @@
 Works on arrays of results; knows nothing of studies, stores or models.
 """
 
+from qlmbench.stats.family import DifferenceCase, judge_family
 from qlmbench.stats.intervals import (
     Interval,
     MeanEstimate,
     mean_interval,
     small_sample_level,
 )
-from qlmbench.stats.levels import DifferenceCase, LevelCase, judge_family, judge_level
+from qlmbench.stats.levels import LevelCase, judge_level
 from qlmbench.stats.multiple import holm
 from qlmbench.stats.paired import (
     PairedDifference,

@@ -1,16 +1,15 @@
-"""Claims about a level, such as "80 to 85 % accuracy", and a study's claims as one family."""
+"""Claims about a level, such as "80 to 85 % accuracy"."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from qlmbench.stats.intervals import MeanEstimate, as_vector, check_level, mean_interval
-from qlmbench.stats.multiple import holm
 from qlmbench.stats.paired import tost_p
 from qlmbench.stats.verdicts import (
     ALPHA,
@@ -18,21 +17,15 @@ from qlmbench.stats.verdicts import (
     MARGIN,
     PLAIN,
     ClaimVerdict,
-    Direction,
-    Published,
     Verdict,
     check_p_values,
-    judge,
     not_run,
     why_too_little,
 )
 from qlmbench.stats.wording import Wording, p_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from qlmbench.stats.intervals import Floats
-    from qlmbench.stats.paired import PairedDifference
 
 
 def judge_level(
@@ -150,61 +143,6 @@ def _band_words(low: float, high: float, margin: float, wording: Wording) -> str
     return f"the published level of {band}{slack}"
 
 
-class Case(Protocol):
-    """A claim that can take part in a family."""
-
-    @property
-    def n(self) -> int:
-        """Number of repetitions."""
-
-    def p_values(self) -> tuple[float, float]:
-        """Return the p values of a difference and of equivalence; NaN where not testable."""
-        ...
-
-    def judge(
-        self, p_holm: float, equivalence_p: float, alpha: float, least_repetitions: int
-    ) -> ClaimVerdict:
-        """Return the verdict, given the corrected p values."""
-        ...
-
-
-@dataclass(frozen=True)
-class DifferenceCase:
-    """A claim about two arms; the fields are those of :func:`~qlmbench.stats.judge`."""
-
-    difference: PairedDifference | None
-    direction: Direction
-    margin: float = MARGIN
-    published: Published | None = None
-    wording: Wording = PLAIN
-
-    @property
-    def n(self) -> int:
-        """Number of pairs."""
-        return 0 if self.difference is None else self.difference.n
-
-    def p_values(self) -> tuple[float, float]:
-        """Return the p values of a difference and of equivalence."""
-        d = self.difference
-        return (math.nan, math.nan) if d is None else (d.p_value, d.equivalence_p(self.margin))
-
-    def judge(
-        self, p_holm: float, equivalence_p: float, alpha: float, least_repetitions: int
-    ) -> ClaimVerdict:
-        """Return the verdict, given the corrected p values."""
-        return judge(
-            self.difference,
-            direction=self.direction,
-            p_holm=p_holm,
-            equivalence_p=equivalence_p,
-            margin=self.margin,
-            published=self.published,
-            alpha=alpha,
-            least_repetitions=least_repetitions,
-            wording=self.wording,
-        )
-
-
 @dataclass(frozen=True)
 class LevelCase:
     """A claim about one arm's level; the fields are those of :func:`judge_level`."""
@@ -242,37 +180,3 @@ class LevelCase:
             wording=self.wording,
             seed=self.seed,
         )
-
-
-def judge_family(
-    cases: Sequence[Case],
-    *,
-    alpha: float = ALPHA,
-    least_repetitions: int = LEAST_REPETITIONS,
-) -> list[ClaimVerdict]:
-    """Judge all claims of a study, corrected for their number.
-
-    Holm runs twice over the claims: over the tests of a difference and over the equivalence
-    tests. Claims that cannot be tested do not count, nor do those with fewer repetitions than a
-    verdict needs: they cannot be decided, and would make the others harder to decide.
-
-    Parameters
-    ----------
-    cases : sequence of DifferenceCase and LevelCase
-        The study's claims.
-    alpha, least_repetitions
-        As in :func:`~qlmbench.stats.judge`.
-
-    Returns
-    -------
-    list of ClaimVerdict
-        In the order of the cases.
-    """
-    untested = (math.nan, math.nan)
-    values = [case.p_values() if case.n >= least_repetitions else untested for case in cases]
-    pairs = np.array(values, dtype=np.float64).reshape(-1, 2)
-    corrected = zip(holm(pairs[:, 0]), holm(pairs[:, 1]), strict=True)
-    return [
-        case.judge(float(p), float(q), alpha, least_repetitions)
-        for case, (p, q) in zip(cases, corrected, strict=True)
-    ]

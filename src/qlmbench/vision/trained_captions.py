@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from qlmbench.data.cache import Progress, cache_folder, identity_digest, writable
+from qlmbench.data.cache import Progress, cache_folder, writable
+from qlmbench.data.digests import identity_digest
 from qlmbench.data.images.drawing import DRAWING_VERSION
 from qlmbench.data.images.encoders import image_encoder_identity
 from qlmbench.data.images.features import scene_features

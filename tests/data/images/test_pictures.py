@@ -1,11 +1,11 @@
-"""Any image becomes the same square of pixels, or one clear line; so does a file of captions."""
+"""Any image becomes the same square of pixels, or one clear line."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from qlmbench.data.images import pictures
-from qlmbench.data.images.pictures import CaptionedImage, load_image, read_captions
+from qlmbench.data.images.pictures import load_image
 from qlmbench.errors import CorruptFileError, UserError
 
 COLOUR = (200, 40, 90)
@@ -140,65 +140,3 @@ def test_numbers_without_a_known_range_are_refused(tmp_path):
 
 
 # ---- captions ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "sub").mkdir()
-    save(tmp_path / "a.png", plain())
-    save(tmp_path / "sub" / "b.png", plain())
-    return tmp_path
-
-
-def write(folder, text, encoding="utf-8"):
-    (folder / "captions.csv").write_bytes(text.encode(encoding))
-
-
-def test_captions_are_read_in_their_order(folder):
-    write(folder, 'image,caption\na.png,"a dog,  black"\n\nsub/b.png,ein Hündchen\na.png,a cat\n')
-    assert read_captions(folder) == [
-        CaptionedImage(folder / "a.png", "a dog, black"),
-        CaptionedImage(folder / "sub" / "b.png", "ein Hündchen"),
-        CaptionedImage(folder / "a.png", "a cat"),
-    ]
-
-
-def test_columns_may_come_in_any_order_and_with_a_mark_in_front(folder):
-    write(folder, "caption,image\r\na dog,a.png\r\n", "utf-8-sig")
-    assert read_captions(folder) == [CaptionedImage(folder / "a.png", "a dog")]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "empty"),
-        ("image,caption\n", "no rows"),
-        ("image,text\na.png,x\n", "expected the columns image,caption"),
-        ("image,caption\na.png,a dog, black\n", "line 2: 3 fields"),
-        ("image,caption\na.png\n", "line 2: 1 fields"),
-        ("image,caption\na.png,  \n", "line 2: no caption"),
-        ("image,caption\n,a dog\n", "line 2: no image"),
-        ("image,caption\nc.png,a dog\n", "line 2: no image 'c.png'"),
-        ("image,caption\n../a.png,a dog\n", "leads out of the folder"),
-        ("image,caption\na.png,a dog\na.png,a dog\n", "line 3: the same as line 2"),
-        ('image,caption\na.png,"a dog\n', "line 2"),
-    ],
-)
-def test_a_wrong_captions_file_is_one_line_that_says_where(folder, text, message):
-    write(folder, text)
-    with pytest.raises(UserError, match=message) as error:
-        read_captions(folder)
-    assert "captions.csv" in str(error.value)
-
-
-def test_a_captions_file_in_another_encoding_is_one_line(folder):
-    write(folder, "image,caption\na.png,Hündchen\n", "latin-1")
-    with pytest.raises(UserError, match="not UTF-8"):
-        read_captions(folder)
-
-
-def test_a_missing_captions_file_is_one_line(folder):
-    with pytest.raises(UserError, match=r"no captions\.csv"):
-        read_captions(folder)
-    with pytest.raises(UserError, match="no such folder"):
-        read_captions(folder / "none")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qlmbench.data.cache import identity_digest
+from qlmbench.data.digests import identity_digest
 from qlmbench.data.images.drawing import SIDE, render
 from qlmbench.data.images.scenes import (
     COLOURS,

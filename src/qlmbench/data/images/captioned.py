@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qlmbench.data.cache import identity_digest, sha256_of_file
-from qlmbench.data.images.pictures import CAPTIONS, CaptionedImage, read_captions
+from qlmbench.data.digests import identity_digest, sha256_of_file
+from qlmbench.data.images.captions_file import CAPTIONS, CaptionedImage, read_captions
 from qlmbench.data.images.scenes import part_of
 from qlmbench.errors import UserError
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from qlmbench.data.cache import Progress, cache_folder, identity_digest
+from qlmbench.data.cache import Progress, cache_folder
+from qlmbench.data.digests import identity_digest
 from qlmbench.data.features import FeatureCache, text_key
 from qlmbench.data.images.drawing import DRAWING_VERSION, render
 from qlmbench.data.images.encoders import (
