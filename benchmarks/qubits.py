@@ -28,7 +28,7 @@ PennyLane = Callable[[Tensor, Tensor], Tensor]
 
 def entangler(n_qubits: int) -> tuple[CircuitDescription, PennyLane]:
     """Angles, then rotations and rings of CNOTs: PennyLane's own templates, and the same here."""
-    ours = angle_encoding(n_qubits).then(basic_entangler_layers(n_qubits, layers=LAYERS))
+    ours = angle_encoding(n_qubits).then(basic_entangler_layers(n_qubits, n_layers=LAYERS))
 
     @qml.qnode(qml.device("default.qubit", wires=n_qubits), interface="torch")  # type: ignore
     def circuit(inputs: Tensor, weights: Tensor) -> Any:

@@ -50,7 +50,7 @@ def photonic_work(modes: int, photons: int, repetitions: int, samples: int) -> W
 
 def qubit_work(qubits: int, repetitions: int, samples: int) -> Work:
     """Prepare a forward and a backward pass of a qubit circuit."""
-    description = angle_encoding(qubits).then(basic_entangler_layers(qubits, layers=LAYERS))
+    description = angle_encoding(qubits).then(basic_entangler_layers(qubits, n_layers=LAYERS))
     circuit = QubitCircuit(description, repetitions=repetitions)
     generator = torch.Generator().manual_seed(0)
     return _step(circuit, torch.randn(repetitions, samples, qubits, generator=generator))

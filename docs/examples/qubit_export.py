@@ -7,7 +7,7 @@ from qlmbench.quantum.qubit_exports import from_qiskit_order
 from qlmbench.quantum.qubit_patterns import angle_encoding, basic_entangler_layers
 from qlmbench.quantum.qubits import QubitCircuit
 
-description = angle_encoding(3).then(basic_entangler_layers(3, layers=2))
+description = angle_encoding(3).then(basic_entangler_layers(3, n_layers=2))
 circuit = QubitCircuit(description, readout="probabilities", dtype=torch.float64)
 x = torch.tensor([0.3, 0.1, 0.7], dtype=torch.float64)
 ours = circuit(x[None, None])[0, 0].detach()

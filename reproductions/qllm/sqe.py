@@ -272,7 +272,7 @@ def _in_blocks(circuit: QubitCircuit, inputs: Tensor) -> Tensor:
     return torch.cat([circuit(block) for block in torch.split(inputs, size, 1)], 1)
 
 
-def entangling_circuit(n_qubits: int, layers: int, connectivity: int) -> CircuitDescription:
+def entangling_circuit(n_qubits: int, n_layers: int, connectivity: int) -> CircuitDescription:
     """RY on every qubit, then layers of rings: CNOT q to q + c, then RY on its target.
 
     A layer has one ring for each c = 1 .. C, and a ring one pair of gates for each q in order.
@@ -281,7 +281,7 @@ def entangling_circuit(n_qubits: int, layers: int, connectivity: int) -> Circuit
     ----------
     n_qubits : int
         Q.
-    layers : int
+    n_layers : int
         L, 0 for the first rotations alone.
     connectivity : int
         C, 0 to Q - 1.
@@ -296,12 +296,12 @@ def entangling_circuit(n_qubits: int, layers: int, connectivity: int) -> Circuit
     ValueError
         If the number of layers is negative, or the connectivity is not 0 to Q - 1.
     """
-    if layers < 0 or not 0 <= connectivity < n_qubits:
+    if n_layers < 0 or not 0 <= connectivity < n_qubits:
         raise ValueError(
-            f"got {layers} layers of connectivity {connectivity} on {n_qubits} qubits; expected 0 "
-            f"layers or more, and connectivity 0 to {n_qubits - 1}"
+            f"got {n_layers} layers of connectivity {connectivity} on {n_qubits} qubits; expected "
+            f"0 layers or more, and connectivity 0 to {n_qubits - 1}"
         )
-    rings = [c for _ in range(layers) for c in range(1, connectivity + 1)]
+    rings = [c for _ in range(n_layers) for c in range(1, connectivity + 1)]
     gates: list[Gate] = []
     for ring, c in enumerate(rings, start=1):
         for q in range(n_qubits):

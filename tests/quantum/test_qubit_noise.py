@@ -114,7 +114,7 @@ def test_trajectories_equal_exact_noise_within_their_error(description, p, seed)
     circuit = QubitCircuit(description, dtype=torch.float64)
     inputs = random_inputs(description)
     exact = noisy_probabilities(circuit, inputs, p)
-    means = noisy_probabilities(circuit, inputs, p, trajectories=3000, seeds=[seed])
+    means = noisy_probabilities(circuit, inputs, p, n_trajectories=3000, seeds=[seed])
     # A probability of a trajectory is at most 1: its mean strays by 0.5 / sqrt(T) at most.
     np.testing.assert_allclose(means, exact, atol=5 * 0.5 / math.sqrt(3000))
 
@@ -157,7 +157,7 @@ def test_more_noise_shrinks_z(trajectories):
     inputs = random_inputs(description, samples=20)
     sizes = [
         float(
-            z_expectations(noisy_probabilities(circuit, inputs, p, trajectories=trajectories))
+            z_expectations(noisy_probabilities(circuit, inputs, p, n_trajectories=trajectories))
             .abs()
             .mean()
         )
@@ -191,9 +191,9 @@ def test_probabilities_stay_probabilities_beyond_the_exact_size():
     ("arguments", "said"),
     [
         ({"depolarizing": 1.2}, "a number from 0 to 1"),
-        ({"depolarizing": 0.1, "trajectories": 0}, "at least 1"),
+        ({"depolarizing": 0.1, "n_trajectories": 0}, "at least 1"),
         ({"depolarizing": 0.1, "seeds": [1, 2]}, "expected 1"),
-        ({"depolarizing": 0.9, "trajectories": 50}, "CSWAP"),
+        ({"depolarizing": 0.9, "n_trajectories": 50}, "CSWAP"),
     ],
 )
 def test_arguments_that_do_not_fit_are_named(arguments, said):

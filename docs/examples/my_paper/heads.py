@@ -28,7 +28,7 @@ class MyPaperClassifier(StackedClassifier):
         """Make the network of all heads at once: (R, n, F) to (R, n, C)."""
         q = heads[0].n_qubits
         seeds, scales = [h.random_state for h in heads], [h.init_scale for h in heads]
-        circuit = angle_encoding(q).then(basic_entangler_layers(q, layers=2))
+        circuit = angle_encoding(q).then(basic_entangler_layers(q, n_layers=2))
         return nn.Sequential(
             StackedLinear(n_features, q, name="in", seeds=seeds, scales=scales, dtype=dtype),
             make_circuit(circuit, "circuit", seeds, scales, dtype=dtype),

@@ -93,7 +93,7 @@ class Measurement:
             circuit,
             angles,
             self.depolarizing,
-            trajectories=self.n_trajectories,
+            n_trajectories=self.n_trajectories,
             seeds=[seed] * circuit.repetitions,
         )
         return z_expectations(self.frequencies(probabilities, rows))

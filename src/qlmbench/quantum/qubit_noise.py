@@ -47,7 +47,7 @@ def noisy_probabilities(
     inputs: Tensor,
     depolarizing: float,
     *,
-    trajectories: int | None = None,
+    n_trajectories: int | None = None,
     seeds: Sequence[int] | None = None,
 ) -> Tensor:
     """Outcome probabilities of the measured wires under depolarising noise, without gradient.
@@ -60,7 +60,7 @@ def noisy_probabilities(
         As for the circuit.
     depolarizing : float
         p, from 0 to 1.
-    trajectories : int, optional
+    n_trajectories : int, optional
         Number of random error patterns to average over. Left out, the result is exact up to
         `MAX_EXACT_QUBITS` qubits, and the mean of `DEFAULT_TRAJECTORIES` beyond.
     seeds : sequence of int, optional
@@ -80,7 +80,7 @@ def noisy_probabilities(
         circuit with T or CSWAP, behind which a Pauli error is no Pauli error any more.
     """
     check_share("depolarizing", depolarizing)
-    check_whole("trajectories", trajectories, or_none=True)
+    check_whole("n_trajectories", n_trajectories, or_none=True)
     seeds = circuit.seeds if seeds is None else seeds
     if len(seeds) != circuit.repetitions:
         raise ValueError(
@@ -94,7 +94,7 @@ def noisy_probabilities(
             f"[{expected[0]}, any, {expected[1]}]"
         )
     rows = []
-    exact = trajectories is None and description.n_qubits <= MAX_EXACT_QUBITS
+    exact = n_trajectories is None and description.n_qubits <= MAX_EXACT_QUBITS
     for angles, samples, seed in zip(circuit.weights.double(), inputs.double(), seeds, strict=True):
         if exact and depolarizing > 0:
             rows.append(
@@ -102,7 +102,9 @@ def noisy_probabilities(
             )
             continue
         rng = np.random.default_rng([_ERROR_STREAM, seed])
-        errors = _Errors.draw(description, depolarizing, trajectories or DEFAULT_TRAJECTORIES, rng)
+        errors = _Errors.draw(
+            description, depolarizing, n_trajectories or DEFAULT_TRAJECTORIES, rng
+        )
         rows.append(_mean(description, angles, samples, circuit.measured, errors))
     return torch.stack(rows)
 
@@ -132,20 +134,20 @@ class _Errors:
         cls,
         description: CircuitDescription,
         depolarizing: float,
-        trajectories: int,
+        n_trajectories: int,
         rng: np.random.Generator,
     ) -> _Errors:
         places = sum(len(gate.wires) for gate in description.gates)
         if depolarizing == 0:
-            trajectories = 1
-        drawn = rng.random((trajectories, places))
+            n_trajectories = 1
+        drawn = rng.random((n_trajectories, places))
         # 0 for none; X, Y and Z share the probability.
         errors = np.where(
             drawn < depolarizing, 1 + np.minimum(2, 3 * drawn / (depolarizing or 1)), 0
         ).astype(np.int8)
         patterns, counts = np.unique(errors, axis=0, return_counts=True)
         turns, flips = _moved_to_the_end(description, patterns)
-        return cls(turns, flips, counts / trajectories)
+        return cls(turns, flips, counts / n_trajectories)
 
 
 def _moved_to_the_end(
@@ -196,7 +198,7 @@ def _pass_through(gate: Gate, x: Bits, z: Bits) -> None:
         raise ValueError(
             f"got a circuit with {gate.name} for noise by trajectories; expected rotations, H, X, "
             f"Y, Z, S, CNOT, CZ and SWAP only, or at most {MAX_EXACT_QUBITS} qubits with "
-            "trajectories=None, which is exact"
+            "n_trajectories=None, which is exact"
         )
 
 

@@ -99,7 +99,7 @@ def reuploading(
     return circuit
 
 
-def basic_entangler_layers(n_qubits: int, layers: int, axis: Axis = "RX") -> CircuitDescription:
+def basic_entangler_layers(n_qubits: int, n_layers: int, axis: Axis = "RX") -> CircuitDescription:
     """PennyLane's ``BasicEntanglerLayers``: one rotation a qubit, then a ring of CNOTs.
 
     As there, two qubits are joined by a single CNOT and one qubit by none. Weight
@@ -108,10 +108,10 @@ def basic_entangler_layers(n_qubits: int, layers: int, axis: Axis = "RX") -> Cir
     layer = rotation_layer(n_qubits, axis)
     if n_qubits > 1:
         layer = layer.then(cnot_chain(2) if n_qubits == 2 else cnot_ring(n_qubits))
-    return _repeat(layer, layers)
+    return _repeat(layer, n_layers)
 
 
-def connectivity_layers(n_qubits: int, connectivity: int, layers: int = 1) -> CircuitDescription:
+def connectivity_layers(n_qubits: int, connectivity: int, n_layers: int = 1) -> CircuitDescription:
     """Layers of the QLLM head: for c = 1 .. C a ring of CNOT q to q + c, then RY on every qubit.
 
     Each CNOT of a ring is followed by a trainable RY on its target. A layer has
@@ -123,7 +123,7 @@ def connectivity_layers(n_qubits: int, connectivity: int, layers: int = 1) -> Ci
         Q, number of qubits.
     connectivity : int
         C, from 0 to Q - 1.
-    layers : int
+    n_layers : int
         L, number of layers.
 
     Raises
@@ -146,12 +146,12 @@ def connectivity_layers(n_qubits: int, connectivity: int, layers: int = 1) -> Ci
             gates.append(Gate("CNOT", (q, target)))
             gates.append(Gate("RY", (target,), weight((c - 1) * n_qubits + q)))
     gates.extend(_rotations(n_qubits, "RY", weight, connectivity * n_qubits))
-    return _repeat(CircuitDescription(n_qubits, tuple(gates)), layers)
+    return _repeat(CircuitDescription(n_qubits, tuple(gates)), n_layers)
 
 
 def embedding_layers(
     n_qubits: int,
-    layers: int,
+    n_layers: int,
     *,
     closed: bool = False,
     source: Literal["weight", "feature"] = "weight",
@@ -159,11 +159,11 @@ def embedding_layers(
     """RY and RZ on every qubit, layers joined by CNOT chains, none after the last layer.
 
     Angle ``(layer * n_qubits + q) * 2`` is the RY of qubit q and the one after it its RZ: the
-    flattened form of an array ``[layers, qubits, 2]``.
+    flattened form of an array ``[n_layers, n_qubits, 2]``.
 
     Parameters
     ----------
-    n_qubits, layers : int
+    n_qubits, n_layers : int
         Size of the circuit.
     closed : bool
         Close each chain to a ring (only for more than two qubits, as published).
@@ -174,7 +174,7 @@ def embedding_layers(
     angle = weight if source == "weight" else feature
     entangler = cnot_ring(n_qubits) if closed and n_qubits > 2 else cnot_chain(n_qubits)
     gates: list[Gate] = []
-    for layer in range(layers):
+    for layer in range(n_layers):
         if layer:
             gates.extend(entangler.gates)
         for q in range(n_qubits):

@@ -81,7 +81,7 @@ class QubitCircuit(nn.Module):
     Examples
     --------
     >>> from qlmbench.quantum.qubit_patterns import angle_encoding, basic_entangler_layers
-    >>> description = angle_encoding(4).then(basic_entangler_layers(4, layers=2))
+    >>> description = angle_encoding(4).then(basic_entangler_layers(4, n_layers=2))
     >>> circuit = QubitCircuit(description, repetitions=3)
     >>> circuit(torch.zeros(3, 16, 4)).shape
     torch.Size([3, 16, 4])
