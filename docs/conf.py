@@ -50,8 +50,6 @@ default_role = "py:obj"
 nitpick_ignore_regex = [
     # Types of other packages, and docstrings' words for types: there is no network to look them up.
     ("py:.*", r"(?!qlmbench\.).*"),
-    # Modules of ours that the reference does not list.
-    ("py:.*", r"qlmbench\.(report|stats|data|models|quantum)\.\w+\.\w+(\.\w+)?"),
 ]
 nb_render_markdown_format = "myst"  # a table in an output is a table
 # A docstring's word for a type may be the name of several attributes; such a word needs no link.
