@@ -53,7 +53,7 @@ def test_a_disk_that_fills_up_while_records_are_written_costs_no_finished_trial(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writes", [0, 1, TRIALS // 2, *range(TRIALS, TRIALS + 7)])
+@pytest.mark.parametrize("writes", [0, 1, TRIALS // 2, *range(TRIALS, TRIALS + 6)])
 def test_a_disk_that_fills_up_at_any_write_costs_no_finished_trial(work: Path, writes: int) -> None:
     check_full_from(work, writes)
 
