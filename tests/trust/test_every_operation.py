@@ -125,6 +125,10 @@ def interrupt(before: Path, folder: Path, operations: Operations) -> bool:
     kept = {record.id: record for record in left.records()}
     assert set(told) <= kept.keys() == left.finished(), f"operation {operations.last}"
     assert all(record == outcome_of(key) for key, record in kept.items())
+    tables = Store(folder.with_name("tables"))  # for a reader who listed single trials before
+    shutil.copytree(folder, tables.folder, ignore=shutil.ignore_patterns("trials", "*.part"))
+    assert {record.id for record in tables.records()} == tables.finished()
+    shutil.rmtree(tables.folder)
     left.failures()
     left.environments()
     assert left.problems == [], f"operation {operations.last}"
