@@ -405,6 +405,18 @@ def test_damaged_weights_are_refused(
     check_damaged_tensors(tmp_path_factory.mktemp("weights"), change)
 
 
+@pytest.mark.parametrize("bit", range(8))
+@pytest.mark.parametrize("word", [b"format", b"pt", b"qlmbench", b"__metadata__", b'"b"', b"F32"])
+def test_weights_with_a_flipped_bit_in_what_is_said_of_them_are_refused(
+    tmp_path: Path, word: bytes, bit: int
+) -> None:
+    def change(raw: bytes) -> bytes:
+        assert word in raw
+        return flipped(raw, raw.index(word) + 1, bit)
+
+    check_damaged_tensors(tmp_path, change)
+
+
 @pytest.mark.slow
 @MANY
 @given(change=damage())
