@@ -65,3 +65,13 @@ def test_the_time_that_is_left_is_never_negative_and_is_none_at_the_end(
         left = [line.partition("about ")[2].removesuffix(" s left") for line in lines(jobs, 10)]
     assert all(text.isdecimal() for text in left), left
     assert left[-1] == "0"
+
+
+def test_the_time_that_is_left_does_not_ask_a_clock_that_may_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jumps = iter(range(10**9, 0, -(10**6)))
+    monkeypatch.setattr("qlmbench.progress.time.time", lambda: float(next(jumps)))
+    said = lines([("a", False)] * 5, every=0)
+    assert len(said) == 5
+    assert all(line.endswith("about 0 s left") for line in said), "no job took any time"

@@ -288,6 +288,17 @@ def check_damaged_features(folder: Path, change: Damage) -> None:
     assert FeatureCache(path, 6).read(list(vectors)).keys() == vectors.keys()
 
 
+def test_every_flipped_bit_in_a_feature_is_seen(tmp_path: Path) -> None:
+    vector = np.arange(1, 7, dtype=np.float32)
+    path = tmp_path / "f.sqlite"
+    FeatureCache(path, 6).write({text_key("a"): vector})
+    raw = path.read_bytes()
+    at = raw.index(vector.tobytes())
+    for bit in range(8 * 4 * 6):
+        path.write_bytes(flipped(raw, at + bit // 8, bit % 8))
+        assert FeatureCache(path, 6).read([text_key("a")]) == {}
+
+
 @FEW
 @given(change=damage())
 def test_damaged_features_are_computed_again_and_never_used(
