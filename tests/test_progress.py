@@ -1,5 +1,6 @@
 """Lines of progress: few, and never without a failure."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,3 +46,32 @@ def test_the_last_line_counts_every_failure(jobs: list[tuple[str, bool]]) -> Non
 
 def test_without_a_pause_every_job_is_told() -> None:
     assert len(lines([("a", False)] * 20, every=0)) == 20
+
+
+@given(JOBS, st.lists(st.floats(0, 1e9), min_size=1, max_size=30))
+@settings(max_examples=30)
+def test_the_time_that_is_left_is_never_negative_and_is_none_at_the_end(
+    jobs: list[tuple[str, bool]], steps: list[float]
+) -> None:
+    now = 0.0
+
+    def clock() -> float:  # may stand still, and wait long
+        nonlocal now
+        now += steps[int(now) % len(steps)]
+        return now
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qlmbench.progress.time.monotonic", clock)
+        left = [line.partition("about ")[2].removesuffix(" s left") for line in lines(jobs, 10)]
+    assert all(text.isdecimal() for text in left), left
+    assert left[-1] == "0"
+
+
+def test_the_time_that_is_left_does_not_ask_a_clock_that_may_be_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    jumps = iter(range(10**9, 0, -(10**6)))
+    monkeypatch.setattr("qlmbench.progress.time.time", lambda: float(next(jumps)))
+    said = lines([("a", False)] * 5, every=0)
+    assert len(said) == 5
+    assert all(line.endswith("about 0 s left") for line in said), "no job took any time"

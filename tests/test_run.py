@@ -134,10 +134,11 @@ def test_a_metric_can_be_computed_from_what_is_stored(plan: Plan, tmp_path: Path
     store = Store(tmp_path / "r")
     run(plan, store)
     for record in store.records():
-        truth = unpack_classes(store.splits()[record.repetition].test)
-        predicted = unpack_classes(store.predictions()[record.id].test)
-        accuracy = float((truth == predicted).mean())
-        assert record.metrics["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+        for role in ("validation", "test"):
+            truth = unpack_classes(getattr(store.splits()[record.repetition], role))
+            predicted = unpack_classes(getattr(store.predictions()[record.id], role))
+            accuracy = float((truth == predicted).mean())
+            assert record.metrics[f"{role}_accuracy"] == pytest.approx(accuracy, abs=1e-6)
 
 
 def test_tuning_chooses_on_validation_and_keeps_what_it_tried(plan: Plan, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from qlmbench.models.parameters import count_parameters
 from qlmbench.models.stacked_model import StackedModel
 from qlmbench.packing import pack_texts
 from qlmbench.plan import Trial
+from qlmbench.privacy import without_private
 from qlmbench.provenance import environment
 from qlmbench.records import (
     AttentionMap,
@@ -376,6 +377,7 @@ def _round(value: float, digits: int = 6) -> float:
 
 
 def _failure(trial: Trial, error: Exception) -> Outcome:
+    said = " ".join(f"{type(error).__name__}: {error}".split())
     return Outcome(
         record=Record(
             id=trial.id,
@@ -383,6 +385,6 @@ def _failure(trial: Trial, error: Exception) -> Outcome:
             arm=trial.arm,
             repetition=trial.repetition,
             status="failed",
-            error=" ".join(f"{type(error).__name__}: {error}".split()),
+            error=without_private(said),
         )
     )

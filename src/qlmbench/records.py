@@ -83,6 +83,8 @@ class Record(Entry):
     """When it ended, UTC, ISO 8601."""
     error: str = ""
     """For a failure: what went wrong, in one line."""
+    beside: list[str] = Field(default_factory=list)
+    """Tables that hold a row of this trial: a trial that lost one runs again."""
 
 
 class Predictions(Entry):

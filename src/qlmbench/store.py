@@ -43,6 +43,14 @@ _OBJECT = TypeAdapter(dict[str, Any])
 _INFO_CHECK = "check"
 _CHECK = ',"check":"'
 _TAIL = len(_CHECK) + 8 + len('"}')
+_BESIDE: dict[str, type[Entry]] = {
+    "predictions": Predictions,
+    "curves": Curves,
+    "tuning": Tuning,
+    "conditions": Conditions,
+    "attention": AttentionMaps,
+}
+"""Tables with a row a trial beside its record; the names are those of `Outcome`."""
 
 
 def seal(body: str) -> str:
@@ -122,10 +130,16 @@ class Store:
                 )
 
     def save(self, outcome: Outcome) -> None:
-        """Write a finished or failed trial to a file of its own, whole or not at all."""
-        body = outcome.model_dump_json(exclude_none=True, exclude_defaults=True)
-        path = self.folder / "trials" / f"{outcome.record.id}.json"
-        write_atomically(path, seal(body) + "\n")
+        """Write a finished or failed trial to a file of its own, whole or not at all.
+
+        A failure has another name, and so never takes the place of what another run finished.
+        """
+        beside = [table for table in _BESIDE if getattr(outcome, table) is not None]
+        record = outcome.record.model_copy(update={"beside": beside})
+        whole = outcome.model_copy(update={"record": record})
+        body = whole.model_dump_json(exclude_none=True, exclude_defaults=True)
+        end = ".failed.json" if record.status == "failed" else ".json"
+        write_atomically(self.folder / "trials" / f"{record.id}{end}", seal(body) + "\n")
 
     def save_info(self, info: RunInfo) -> None:
         """Write down what the trials of this run share."""
@@ -135,13 +149,22 @@ class Store:
             write_atomically(self.folder / "run.json", text + "\n")
 
     def finished(self) -> set[str]:
-        """Return the trials that need not run again: with record, predictions and labels."""
+        """Return the trials that need not run again: with labels, record and all beside it."""
         pending = {o.record.id for o in self._outcomes() if o.record.status == "ok"}
-        labelled, predicted = self.splits().keys(), self.predictions().keys()
+        # Records before what stands beside them: another process writes them the other way round.
+        records = self._rows("records", Record)
+        labelled = self.splits().keys()
+        named = {"predictions"}.union(*(record.beside for record in records)) & _BESIDE.keys()
+        found = {table: self._ids(table) for table in named}
         return pending | {
-            row.id
-            for row in self._rows("records", Record)
-            if row.id in predicted and row.repetition in labelled
+            record.id
+            for record in records
+            if record.repetition in labelled
+            and all(
+                record.id in ids
+                for table, ids in found.items()
+                if table in ("predictions", *record.beside)
+            )
         }
 
     def consolidate(self) -> None:
@@ -149,18 +172,19 @@ class Store:
         if not self._pending():
             return
         with FileLock(self.folder / ".lock"):
+            # Tables are written under this lock alone: a half-written one is of a killed process.
+            for half in (".*.jsonl.*.part", ".environments.json.*.part"):
+                for path in self.folder.glob(half):
+                    path.unlink()
             outcomes = [(path, self._read_outcome(path)) for path in self._pending()]
             good = [outcome for _, outcome in outcomes if outcome is not None]
             done = [o for o in good if o.record.status == "ok"]
             finished = {o.record.id for o in done}
             # The side tables go first: a record must never stand without its predictions.
             self._merge("splits", SplitLabels, [o.split for o in done if o.split], "repetition")
-            self._merge("predictions", Predictions, [o.predictions for o in done if o.predictions])
-            self._merge("curves", Curves, [o.curves for o in done if o.curves])
-            self._merge("tuning", Tuning, [o.tuning for o in done if o.tuning])
-            conditions = [o.conditions for o in done if o.conditions]
-            self._merge("conditions", Conditions, conditions)
-            self._merge("attention", AttentionMaps, [o.attention for o in done if o.attention])
+            for table, kind in _BESIDE.items():
+                rows = (getattr(o, table) for o in done)
+                self._merge(table, kind, [row for row in rows if row is not None])
             self._merge_environments([o for o in good if o.environment])
             self._merge("records", Record, [o.record for o in done])
             failed = [o.record for o in good if o.record.status == "failed"]
@@ -275,10 +299,13 @@ class Store:
                     rows.append(row)
         return rows
 
+    def _ids(self, table: str) -> set[str]:
+        return {_order(row)[-1] for row in self._rows(table, _BESIDE[table])}
+
     def _read_outcome(self, path: Path) -> Outcome | None:
         text = path.read_bytes().decode("utf-8", errors="replace").rstrip("\n")
         outcome = _parse(text, Outcome)
-        if outcome is None or outcome.record.id != path.stem:
+        if outcome is None or outcome.record.id != path.name.split(".")[0]:
             self._report(f"{path}: damaged record set aside; its trial runs again")
             return None
         return outcome

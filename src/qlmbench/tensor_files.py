@@ -38,11 +38,15 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     # A name of its own for each process keeps two that write at once apart.
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(kept, beside, metadata={"format": "pt", CHECKSUM: checksum(kept)})
+        save_file(kept, beside, metadata=_metadata(kept))
         _sort_metadata(beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _metadata(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    return {"format": "pt", CHECKSUM: checksum(tensors)}
 
 
 def _sort_metadata(path: Path) -> None:
@@ -77,13 +81,14 @@ def load_tensors(path: Path, *, must_be_ours: bool = True) -> dict[str, Tensor]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            stated = (file.metadata() or {}).get(CHECKSUM)
+            stated = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError) as error:  # no UTF-8 in its header
         raise CorruptFileError(f"{path} is damaged or not a safetensors file: {error}") from None
-    if stated is None and must_be_ours:
+    ours = CHECKSUM in stated
+    if must_be_ours and not ours:
         raise CorruptFileError(f"{path}: no checksum of its tensors", expected="one, as we write")
-    if stated is not None and stated != checksum(tensors):
+    if ours and stated != _metadata(tensors):
         raise CorruptFileError(f"{path}: damaged, its tensors are not those of its checksum")
     return tensors
 

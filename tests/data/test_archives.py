@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.data.conftest import sha256
 
-from qlmbench.data.archives import check_member_name, extract, write_checked
+from qlmbench.data.archives import _blocks, check_member_name, extract, write_checked
 from qlmbench.errors import CorruptFileError
 
 CONTENT = b"some text\n" * 1000
@@ -152,6 +152,12 @@ def test_a_bomb_that_understates_its_size_is_stopped_at_what_it_stated(tmp_path:
     with pytest.raises(CorruptFileError, match=r"bomb\.zip"):
         extract(archive, {"zeros.bin": sha256(bytes(size))}, tmp_path / "out")
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+
+
+def test_a_stream_that_is_longer_than_it_was_declared_is_stopped_there() -> None:
+    assert b"".join(_blocks(io.BytesIO(CONTENT), len(CONTENT), "a.zip")) == CONTENT
+    with pytest.raises(CorruptFileError, match="larger than the 9999 bytes declared"):
+        list(_blocks(io.BytesIO(CONTENT), len(CONTENT) - 1, "a.zip"))
 
 
 def test_a_folder_that_is_a_link_out_is_not_followed_by_a_member_of_an_archive(

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from qlmbench.data.datasets import load_dataset
+from qlmbench.data.encoders import encoder_identity
 from qlmbench.data.images.image_rows import image_rows
 from qlmbench.data.images.scene_rows import scene_rows
 from qlmbench.data.images.scenes import sample_scenes
@@ -145,6 +146,13 @@ def model_folder(tmp_path):
         LlamaForCausalLM(LlamaConfig(**{**tiny_config(), **sizes})).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+def test_what_is_written_down_of_a_language_model_s_folder_is_its_name(model_folder):
+    encoder = f"images-pixels-8:{model_folder}x6"
+    identity = encoder_identity(encoder)
+    assert identity == {"name": "images-pixels-8:modelx6", **image_rows(encoder).identity}
+    assert not any(str(model_folder.parent) in value for value in identity.values())
 
 
 def test_a_folder_of_images_is_captioned_by_a_folder_s_language_model(

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,24 @@ from tests.data.conftest import sha256, write_wheel
 from tests.trust.faults import RUN, SETTING, call, contents, damage, flipped, write_study
 
 from qlmbench.data.archives import extract
+from qlmbench.data.digests import sha256_of_file
 from qlmbench.data.features import FeatureCache, text_key
 from qlmbench.data.sources import RegistryPackage, fetch
 from qlmbench.errors import CorruptFileError, UserError
-from qlmbench.records import Outcome, Record, RunInfo, environment_id
+from qlmbench.records import (
+    AttentionMap,
+    AttentionMaps,
+    Condition,
+    Conditions,
+    Curves,
+    Outcome,
+    Predictions,
+    Record,
+    RunInfo,
+    SplitLabels,
+    Tuning,
+    environment_id,
+)
 from qlmbench.store import Store
 from qlmbench.tensor_files import load_tensors, save_tensors
 
@@ -108,8 +124,95 @@ def test_a_run_over_damage_ends_with_the_records_of_an_undisturbed_one(
         patch.chdir(work)
         assert call(*RUN, "--jobs", "1").exit_code == 0
     again, whole = contents(work / SETTING), contents(finished_run)
-    needed = ("records.jsonl", "predictions.jsonl", "splits.jsonl")
-    assert {name: again[name] for name in needed} == {name: whole[name] for name in needed}
+    assert again == whole
+
+
+def outcomes() -> list[Outcome]:
+    """Make trials that leave a row in every table there is."""
+    made = []
+    for i in range(6):
+        key = f"{i + 0xA0:016x}"
+        record = Record(id=key, study="s", arm=f"arm{i % 2}", repetition=i, metrics={"m": 0.1 * i})
+        attention = AttentionMap(tokens=["a", "ä"], weights=[[1.0, 0.0], [0.5, 0.5]])
+        made.append(
+            Outcome(
+                record=record,
+                predictions=Predictions(id=key, validation="1:2:gA==", test="1:2:QA==", texts="ä"),
+                curves=Curves(id=key, epochs=[1, 2], values={"train_loss": [1.0, 0.1 * i]}),
+                tuning=Tuning(
+                    id=key,
+                    configurations=[{"C": 1}],
+                    validation_accuracy=[0.5],
+                    validation_loss=[1],
+                ),
+                conditions=Conditions(id=key, rows=[Condition(name="n", value=i, metrics={})]),
+                attention=AttentionMaps(id=key, maps=[attention]),
+                split=SplitLabels(
+                    repetition=i, digest="d", test_digest="t", n_train=4, validation="", test="1"
+                ),
+            )
+        )
+    failed = Record(id="f" * 16, study="s", arm="arm0", repetition=9, status="failed", error="no")
+    return [*made, Outcome(record=failed)]
+
+
+def filled(folder: Path, pending: int) -> Store:
+    """Save all trials, the last ones of them after the tables were written."""
+    store = Store(folder)
+    for left, outcome in zip(range(7, 0, -1), outcomes(), strict=True):
+        if left == pending:
+            store.consolidate()
+        store.save(outcome)
+    if not pending:
+        store.consolidate()
+    return store
+
+
+def of_all(store: Store) -> list[dict[Any, Any]]:
+    return [
+        *rows_of(store),
+        {record.id: record for record in store.failures()},
+        dict(store.curves()),
+        dict(store.conditions()),
+        dict(store.attention()),
+    ]
+
+
+def check_damaged_store(folder: Path, which: int, pending: int, change: Damage) -> None:
+    whole = of_all(filled(folder / "whole", 0))
+    store = filled(folder / "r", pending)
+    files = sorted([*store.folder.glob("*.jsonl"), *store.folder.glob("trials/*.json")])
+    assert len(files) == 8 - (pending > 0) + pending, "every table has rows"
+    path = files[which % len(files)]
+    path.write_bytes(change(path.read_bytes()))
+    for left, sound in zip(of_all(store), whole, strict=True):
+        assert left.items() <= sound.items(), "what is used is what was written"
+    finished = store.finished()
+    for outcome in outcomes():  # what a run does with those that are missing
+        if outcome.record.id not in finished:
+            store.save(outcome)
+    store.consolidate()
+    assert of_all(Store(store.folder)) == whole, path.name
+
+
+WHICH = {"which": st.integers(0, 100), "pending": st.sampled_from([0, 0, 3]), "change": damage()}
+
+
+@FEW
+@given(**WHICH)
+def test_what_is_damaged_among_tables_and_single_trials_is_not_used_and_made_again(
+    tmp_path_factory: pytest.TempPathFactory, which: int, pending: int, change: Damage
+) -> None:
+    check_damaged_store(tmp_path_factory.mktemp("any"), which, pending, change)
+
+
+@pytest.mark.slow
+@MANY
+@given(**WHICH)
+def test_whatever_is_damaged_among_tables_and_single_trials_is_not_used_and_made_again(
+    tmp_path_factory: pytest.TempPathFactory, which: int, pending: int, change: Damage
+) -> None:
+    check_damaged_store(tmp_path_factory.mktemp("any"), which, pending, change)
 
 
 @FEW
@@ -185,6 +288,17 @@ def check_damaged_features(folder: Path, change: Damage) -> None:
     assert FeatureCache(path, 6).read(list(vectors)).keys() == vectors.keys()
 
 
+def test_every_flipped_bit_in_a_feature_is_seen(tmp_path: Path) -> None:
+    vector = np.arange(1, 7, dtype=np.float32)
+    path = tmp_path / "f.sqlite"
+    FeatureCache(path, 6).write({text_key("a"): vector})
+    raw = path.read_bytes()
+    at = raw.index(vector.tobytes())
+    for bit in range(8 * 4 * 6):
+        path.write_bytes(flipped(raw, at + bit // 8, bit % 8))
+        assert FeatureCache(path, 6).read([text_key("a")]) == {}
+
+
 @FEW
 @given(change=damage())
 def test_damaged_features_are_computed_again_and_never_used(
@@ -225,6 +339,19 @@ def test_a_fetched_file_with_a_flipped_bit_is_named_and_fetched_again(
     with caplog.at_level(logging.WARNING):
         assert fetch(source)[MEMBER].read_bytes() == TEXT
     assert str(path) in caplog.text
+
+
+def test_a_large_file_that_takes_another_s_place_is_hashed_though_the_clock_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qlmbench.data.cache.LARGE", 100)
+    path = tmp_path / "w.bin"
+    for raw in (TEXT, flipped(TEXT, 5000, 1), TEXT):
+        beside = tmp_path / "beside"
+        beside.write_bytes(raw)
+        os.utime(beside, ns=(10**18, 10**18))
+        beside.replace(path)
+        assert sha256_of_file(path) == sha256_of_file(path) == sha256(raw)
 
 
 @pytest.mark.parametrize("change", [lambda raw: flipped(raw, 777, 2), lambda raw: raw[:-40]])
@@ -287,6 +414,18 @@ def test_damaged_weights_are_refused(
     tmp_path_factory: pytest.TempPathFactory, change: Damage
 ) -> None:
     check_damaged_tensors(tmp_path_factory.mktemp("weights"), change)
+
+
+@pytest.mark.parametrize("bit", range(8))
+@pytest.mark.parametrize("word", [b"format", b"pt", b"qlmbench", b"__metadata__", b'"b"', b"F32"])
+def test_weights_with_a_flipped_bit_in_what_is_said_of_them_are_refused(
+    tmp_path: Path, word: bytes, bit: int
+) -> None:
+    def change(raw: bytes) -> bytes:
+        assert word in raw
+        return flipped(raw, raw.index(word) + 1, bit)
+
+    check_damaged_tensors(tmp_path, change)
 
 
 @pytest.mark.slow

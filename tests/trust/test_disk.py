@@ -53,7 +53,7 @@ def test_a_disk_that_fills_up_while_records_are_written_costs_no_finished_trial(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("writes", [0, 1, TRIALS // 2, *range(TRIALS, TRIALS + 7)])
+@pytest.mark.parametrize("writes", [0, 1, TRIALS // 2, *range(TRIALS, TRIALS + 6)])
 def test_a_disk_that_fills_up_at_any_write_costs_no_finished_trial(work: Path, writes: int) -> None:
     check_full_from(work, writes)
 
@@ -65,6 +65,24 @@ def test_results_that_cannot_be_written_are_said_before_anything_is_trained(work
         assert result.exit_code == 2
         assert_one_line(result)
         assert "taken" in result.stderr
+
+
+def test_a_disk_that_became_read_only_is_said_before_the_rest_is_trained(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(*RUN, "--jobs", "1", "--arm", "mean").exit_code == 0
+    trained: list[object] = []
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("qlmbench.store.tempfile.TemporaryDirectory", refuse)
+    monkeypatch.setattr("qlmbench.store.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("qlmbench.experiment.run_job", lambda *job: trained.append(job) or [])
+    result = call(*RUN, "--jobs", "1")
+    assert_one_line(result, codes=(2,))
+    assert "Read-only file system" in result.stderr
+    assert trained == []
 
 
 def test_an_error_of_the_system_that_nobody_expected_is_one_line(

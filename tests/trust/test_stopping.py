@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,28 +125,52 @@ def test_a_stop_of_several_processes_leaves_no_process_and_no_traceback(
     assert len(Store(work / SETTING).records()) >= 3 * REPETITIONS
 
 
-def test_a_clock_that_goes_back_changes_no_record_and_no_order(
-    work: Path, monkeypatch: pytest.MonkeyPatch
+CLOCKS = {
+    "back": lambda n: -n,
+    "forward": lambda n: 4000 * n,
+    "still": lambda _: 0,
+    "to and fro": lambda n: 9000 * n * (-1) ** n,
+}
+"""Days that a clock is off when it is asked for the n-th time."""
+
+
+@pytest.mark.parametrize("way", CLOCKS)
+def test_a_clock_that_jumps_or_stands_still_changes_no_record_no_order_and_no_time(
+    work: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     from datetime import UTC, datetime, timedelta
 
     assert call(*RUN, "--jobs", "1").exit_code == 0
     steady = contents(work / SETTING)
     (work / "r").rename(work / "steady")
+    told = {"stamps": 0, "seconds": 0}
 
-    class Backwards(datetime):
-        told = 0
-
+    class Clock(datetime):
         @classmethod
         def now(cls, tz=None):  # type: ignore[no-untyped-def]
-            cls.told += 1
-            return datetime(2026, 1, 1, tzinfo=UTC) - timedelta(days=cls.told)
+            told["stamps"] += 1
+            return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=CLOCKS[way](told["stamps"]))
 
-    monkeypatch.setattr("qlmbench.experiment.datetime", Backwards)
-    for name in ("shuffled", "mean", "neighbours", "logreg"):
-        assert call(*RUN, "--jobs", "1", "--arm", name).exit_code == 0
-    assert Backwards.told >= 4, "the clock was asked"
+    def seconds() -> float:
+        told["seconds"] += 1
+        return 1.8e9 + 86400 * CLOCKS[way](told["seconds"])
+
+    monkeypatch.setattr("qlmbench.experiment.datetime", Clock)
+    monkeypatch.setattr("time.time", seconds)
+    said = [
+        call(*RUN, "--jobs", "1", "--arm", arm)
+        for arm in ("shuffled", "mean", "neighbours", "logreg")
+    ]
+    assert [result.exit_code for result in said] == [0] * 4
+    assert told["stamps"] >= 4, "the clock was asked"
     assert contents(work / SETTING) == steady
+    assert all(0 <= taken < 60 for _, taken in stamps(work / SETTING).values())
+    left = [float(n) for r in said for n in re.findall(r"about (\S+) s left", r.stderr)]
+    assert left, "the time that is left was told"
+    assert all(0 <= n < 600 for n in left)
+    latest = max(finished for finished, _ in stamps(work / SETTING).values())
+    assert f"{TRIALS} trials of 4 arms" in (status := call("status", "--results", "r").stdout)
+    assert f"latest {latest}" in status
     assert f"{TRIALS} trials were there, 0 finished" in call(*RUN).stderr
 
 

@@ -114,7 +114,7 @@ def encoder_identity(name: str) -> dict[str, str]:
     if (rule := _rule(name)) is not None:
         return {"name": name, "weights": "none", **rule.settings, "version": CODE_VERSION}
     if (tokens := token_encoder(name)) is not None:
-        return {"name": name, **tokens.identity}
+        return {"name": _shown(name), **tokens.identity}
     if (known := _REGISTERED.get(name)) is not None:
         shown, weights, settings = name, known.weights, known.settings
     else:
@@ -329,6 +329,14 @@ def _folder(name: str) -> Path:
         raise UserError(f"{folder}: no such folder", expected="a sentence-transformers model")
     known = [*encoder_names(), NUMBERS_FORM, *FORMS]
     raise unknown("encoder", name, known, "qlmbench, and no folder either")
+
+
+def _shown(name: str) -> str:
+    """Leave of a model's folder that an encoder names its own name: where it lies is no matter."""
+    head, colon, tail = name.partition(":")
+    if not (colon and Path(tail).expanduser().is_absolute()):
+        return name
+    return f"{head}:{Path(tail).name}"
 
 
 def _weights_of(folder: Path) -> str:

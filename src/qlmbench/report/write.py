@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qlmbench.errors import UserError
+from qlmbench.privacy import without_private
 from qlmbench.store import write_atomically
 
 GENERATED = ("figures", "tables")
@@ -34,6 +35,7 @@ def write_changed(folder: Path, files: dict[str, str]) -> list[Path]:
     UserError
         If the folder cannot be written to.
     """
+    files = _shareable(files)
     changed = differing(folder, files)
     try:
         for path in changed:
@@ -52,8 +54,14 @@ def write_changed(folder: Path, files: dict[str, str]) -> list[Path]:
 
 def differing(folder: Path, files: dict[str, str]) -> list[Path]:
     """List the files that are missing, that hold another text, or that should not be there."""
+    files = _shareable(files)
     stale = [folder / name for name, text in files.items() if _read(folder / name) != text]
     return sorted(stale) + sorted(_left_over(folder, files))
+
+
+def _shareable(files: dict[str, str]) -> dict[str, str]:
+    """Take out of pages where a user keeps them: a command or a note may name a folder."""
+    return {name: without_private(text) for name, text in files.items()}
 
 
 def _read(path: Path) -> str | None:
