@@ -344,7 +344,7 @@ def test_a_fetched_file_with_a_flipped_bit_is_named_and_fetched_again(
 def test_a_large_file_that_takes_another_s_place_is_hashed_though_the_clock_stands_still(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qlmbench.data.cache.LARGE", 100)
+    monkeypatch.setattr("qlmbench.data.digests.LARGE", 100)
     path = tmp_path / "w.bin"
     for raw in (TEXT, flipped(TEXT, 5000, 1), TEXT):
         beside = tmp_path / "beside"
