@@ -36,6 +36,7 @@ def site(several_page):
 SECTIONS = {
     "README.md": (
         "What the paper says",
+        "What we found",
         "What we ran",
         "Results: default",
         "Results: paper-mine",

@@ -18,8 +18,9 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 MEANING = (
     "**Reproduced**: there, and of the published size. **Partly reproduced**: there, but smaller. "
     "**Equivalent to the baseline**: shown to be too small to matter. **Not reproduced**: the "
-    "records speak against it. **Inconclusive**: the records cannot tell. Every effect is a mean "
-    "over paired repetitions with its 95 % interval."
+    "records speak against it. **Inconclusive**: the records cannot tell. Measured is one arm "
+    "minus another (for a level, the arm alone), a mean over paired repetitions with its 95 % "
+    "interval; *more*, *less* and *equal* stand where a paper gives the direction and no number."
 )
 
 
