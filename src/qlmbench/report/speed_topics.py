@@ -92,7 +92,7 @@ def _sweep_sentence(measured: Measurement) -> str:
         f"{ratio(t.ratios[MERLIN])} times at batch {t.case['batch']}"
         for t in measured.group("whole sweep")
     ]
-    return f"Over the whole sweep, the loop takes as long as ours {', '.join(parts)}."
+    return f"Over the whole sweep, the loop takes longer than ours: {', '.join(parts)}."
 
 
 # ---- one photonic layer ------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def _qubits_sentence(measured: Measurement) -> str:
             f"{number(most.ratios[PENNYLANE].median)} times for "
             f"{plural(repetitions, 'repetition')}"
         )
-    return f"PennyLane takes as long as ours {', '.join(parts)}."
+    return f"PennyLane takes longer than ours: {', '.join(parts)}."
 
 
 # ---- token embeddings --------------------------------------------------------------------------
