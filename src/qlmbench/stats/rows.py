@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -128,8 +129,7 @@ def bootstrap_rows_and_repetitions(
     shared = 0.0 if table is None else max(0.0, _shared_covariance(table, means))
     se = float(np.sqrt(between + shared))
     parts = (se, float(np.sqrt(between)), float(np.sqrt(shared)))
-    rng = np.random.default_rng(seed)
-    drawn = _resample(means, table, resamples, rng)
+    drawn = _resample(means, table, resamples, seed)
     spread = float(drawn.std())
     # A millionth of a row is rounding, not spread.
     if se * n_rows < 1e-6 or spread * n_rows < 1e-6:
@@ -274,30 +274,45 @@ def _shared_covariance(table: _Table, means: NDArray[np.float64]) -> float:
 
 
 def _resample(
-    means: NDArray[np.float64],
-    table: _Table | None,
-    resamples: int,
-    rng: np.random.Generator,
+    means: NDArray[np.float64], table: _Table | None, resamples: int, seed: int
 ) -> NDArray[np.float64]:
     """Resampled mean differences, shape (resamples,)."""
-    count = means.size
-    # Multinomial counts, shape (resamples, R): how often each repetition is drawn.
-    weights = rng.multinomial(count, np.full(count, 1.0 / count), resamples) / count
     if table is None:
-        drawn: NDArray[np.float64] = weights @ means
+        drawn: NDArray[np.float64] = _repetition_weights(means.size, resamples, seed)[0] @ means
         return drawn
     n_rows = table.difference.shape[1]
+    weights, row_counts = _repetition_and_row_weights(means.size, n_rows, resamples, seed)
     step = max(1, CHUNK // n_rows)
-    return np.concatenate(
-        [_reweighted(weights[i : i + step], table, rng) for i in range(0, resamples, step)]
-    )
+    pieces = [slice(i, i + step) for i in range(0, resamples, step)]
+    return np.concatenate([_reweighted(weights[i], row_counts[i], table) for i in pieces])
+
+
+def _repetition_weights(
+    count: int, resamples: int, seed: int
+) -> tuple[NDArray[np.float64], np.random.Generator]:
+    """Share of each repetition in each resample, (resamples, R), and what is left of the seed."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(count, np.full(count, 1.0 / count), resamples) / count, rng
+
+
+# Claims of one setting have equally many repetitions and rows: drawing is most of the work.
+@lru_cache(maxsize=2)
+def _repetition_and_row_weights(
+    count: int, n_rows: int, resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
+    """How often each repetition, and each row, is drawn: (resamples, R) and (resamples, rows)."""
+    weights, rng = _repetition_weights(count, resamples, seed)
+    row_counts = np.empty((resamples, n_rows), np.uint16)
+    step = max(1, CHUNK // n_rows)
+    for start in range(0, resamples, step):
+        some = row_counts[start : start + step]
+        some[:] = rng.multinomial(n_rows, np.full(n_rows, 1.0 / n_rows), len(some))
+    return weights, row_counts
 
 
 def _reweighted(
-    weights: NDArray[np.float64], table: _Table, rng: np.random.Generator
+    weights: NDArray[np.float64], row_counts: NDArray[np.uint16], table: _Table
 ) -> NDArray[np.float64]:
-    n_rows = table.difference.shape[1]
-    row_counts = rng.multinomial(n_rows, np.full(n_rows, 1.0 / n_rows), len(weights))
     row_weights = row_counts.astype(np.float64)
     total = row_weights @ table.seen.T
     # A repetition of few rows can lose them all in a resample: it then keeps no difference.

@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from qlmbench.report import style
 from qlmbench.report.plots.labels import spread, write_at_end
 from qlmbench.report.speed_results import Spread
+from qlmbench.report.speed_tables import number
 
 MOST_COLUMNS = 3
 MOST_WRITTEN_OUT = 1e5
@@ -174,7 +175,7 @@ def times_as_long(labels: Sequence[str], ratios: Sequence[Spread], reference: st
     medians = [ratio.median for ratio in ratios]
     axes.plot(medians, heights, "o", color=style.SERIES[0], markersize=6)
     for median, ratio, height in zip(medians, ratios, heights, strict=True):
-        write_at_end(axes, max(median, ratio.high), height, f"{median:.2g}")
+        write_at_end(axes, max(median, ratio.high), height, number(median))
     axes.set_yticks(heights, list(labels))
     axes.set_ylim(-0.6, len(labels) - 0.2)
     ends = [1.0, *(ratio.low for ratio in ratios), *(ratio.high for ratio in ratios)]
