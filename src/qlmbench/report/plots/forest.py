@@ -15,6 +15,8 @@ from qlmbench.report import wording as w
 from qlmbench.report.plots.limits import write_values
 from qlmbench.stats import Verdict
 
+WIDTH = 38
+"""Letters on a line of a label."""
 LINE, LEAST = 0.155, 4
 """Height of a line of a label, in inches, and the lines that a row has room for at least."""
 
@@ -68,10 +70,10 @@ def _panel(axes: Any, rows: pd.DataFrame) -> None:
 
 
 def _label(row: dict[Hashable, Any]) -> str:
-    text = textwrap.fill(row["statement"], 34, max_lines=3, placeholder=" …")
+    text = textwrap.fill(row["statement"], WIDTH, max_lines=3, placeholder=" …")
     if not row["setting"]:
         return text
-    setting = textwrap.fill(f"({row['setting']})", 38, max_lines=2, placeholder=" …)")
+    setting = textwrap.fill(f"({row['setting']})", WIDTH, max_lines=2, placeholder=" …)")
     return f"{text}\n{setting}"
 
 
