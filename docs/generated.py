@@ -13,7 +13,12 @@ import click
 from qlmbench.cli import main
 from qlmbench.registry import study_folders
 from qlmbench.report.blocks import Block, Heading, Myst, Text
-from qlmbench.report.overview import MEANING, overview_blocks, readme_table
+from qlmbench.report.overview import (
+    MEANING,
+    headlines_table,
+    overview_blocks,
+    overview_sentence,
+)
 from qlmbench.report.page import StudyPage
 from qlmbench.report.reports import load_pages, site_files, with_notebook_link
 from qlmbench.report.site import CSS
@@ -22,8 +27,8 @@ from qlmbench.report.write import write_changed
 
 NOTHING = "No study has committed records yet. `qlmbench run qllm` makes some."
 NO_SPEED = "# How fast\n\nNot measured yet: `python benchmarks/run_all.py` does it.\n"
-PLAIN = "results-overview.inc"
-"""The overview without its heading, which other pages include."""
+SUMMARY, PLAIN = "results-summary.inc", "results-overview.inc"
+"""The overview's sentence and the rest without its heading, which the first page includes."""
 FROM_PARTS = "../../results/{name}.md"
 """From a page on a part of the suite to the results of a study."""
 
@@ -46,7 +51,7 @@ def write_all(docs: Path, results: Path) -> None:
     _replace(docs / "results", files)
     _write_speed(docs / "guide", results / "benchmarks")
     _replace(docs / "notebooks", notebooks(docs.parent / "notebooks"))
-    write_changed(docs, {PLAIN: overview(pages)})
+    write_changed(docs, {SUMMARY: summary(pages), PLAIN: overview(pages)})
     write_changed(docs / "guide" / "parts", findings(pages, sorted(study_folders())))
     write_changed(docs / "_static", {"qlmbench.css": CSS})
     write_changed(docs / "reference", {"commands.md": command_reference()})
@@ -82,16 +87,21 @@ def _replace(folder: Path, files: dict[str, str]) -> None:
     write_changed(folder, files)
 
 
+def summary(pages: list[StudyPage]) -> str:
+    """Count the verdicts, for the first page."""
+    return f"{overview_sentence(pages) if pages else NOTHING}\n"
+
+
 def overview(pages: list[StudyPage]) -> str:
     """Write every claim with its verdict, for the first page."""
     if not pages:
-        return NOTHING + "\n"
+        return ""
     flavour = Myst()
     blocks = overview_blocks(pages, flavour, "results/{name}.md")
-    # The table comes first here, and what the words in it mean comes after.
-    legend = Text(MEANING)
-    kept = [block for block in blocks if block != legend and not _is_title(block)]
-    return flavour.write([*kept, legend])
+    # The sentence stands above, and what the words in the tables mean comes after them.
+    apart = (Text(MEANING), Text(overview_sentence(pages)))
+    kept = [block for block in blocks if block not in apart and not _is_title(block)]
+    return flavour.write([*kept, Text(MEANING)])
 
 
 def findings(pages: list[StudyPage], studies: Iterable[str]) -> dict[str, str]:
@@ -104,7 +114,7 @@ def findings(pages: list[StudyPage], studies: Iterable[str]) -> dict[str, str]:
 
 
 def _finding(page: StudyPage) -> str:
-    table = readme_table([page], Myst(), FROM_PARTS)
+    table = headlines_table(page, Myst())
     link = FROM_PARTS.format(name=page.study.name)
     return f"{table}\n\n{MEANING} [All claims, controls and costs]({link}).\n"
 

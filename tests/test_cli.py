@@ -67,6 +67,7 @@ def test_list_and_show_name_every_study_and_arm() -> None:
 def test_run_then_plan_status_report_compare_and_export(tmp_path: Path) -> None:
     results = str(tmp_path / "results")
     scope = ("--profile", "smoke", "--arm", "logreg", "--arm", "svc-linear", "--results", results)
+    assert "4 of 4 trials left: on one core about " in call("plan", "qllm", *scope).output
     done = call("run", "qllm", *scope, "--jobs", "1")
     assert done.exit_code == 0, done.output
     assert "4 finished, 0 failed" in done.stderr
@@ -75,7 +76,8 @@ def test_run_then_plan_status_report_compare_and_export(tmp_path: Path) -> None:
     assert "4 trials were there, 0 finished" in again.stderr
     assert "Logistic regression" in call("run", "qllm", *scope, "-q").output
     planned = call("plan", "qllm", *scope).output
-    assert planned.count(" 2      2") == 2
+    assert "all 4 trials of 2 arms are done" in planned
+    assert planned.endswith("nothing is left to run\n")
     assert "4 trials of 2 arms" in call("status", "--results", results).output
     assert call("report", "qllm", "--results", results).exit_code == 0
     assert call("report", "qllm", "--results", results, "--check").exit_code == 0

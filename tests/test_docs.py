@@ -260,7 +260,7 @@ def test_every_environment_says_what_it_is_for_and_every_extra_is_in_one() -> No
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     sections = [tox[name] for name in tox.sections() if name.startswith("testenv:")]
     assert all(section.get("description") for section in sections)
-    used = set(re.findall(r"[\w-]+", " ".join(section["extras"] for section in sections)))
+    used = set(re.findall(r"[\w-]+", " ".join(section.get("extras", "") for section in sections)))
     others = {name: re.findall(r"qlmbench\[(.+)\]", " ".join(n)) for name, n in _extras().items()}
     for name in list(used & others.keys()):
         used |= {extra for listed in others[name] for extra in listed.split(",")}

@@ -9,11 +9,12 @@ import pytest
 
 from qlmbench.errors import UserError
 from qlmbench.records import RunInfo
-from qlmbench.report.blocks import GitHub, Myst, anchor
+from qlmbench.report.blocks import GitHub, Heading, Myst, Text, anchor
 from qlmbench.report.commands import run_command
 from qlmbench.report.overview import (
     BEGIN,
     END,
+    headlines_table,
     overview_blocks,
     put_between_markers,
     readme_table,
@@ -60,9 +61,19 @@ SECTIONS = {
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_page_has_every_section_a_sceptic_looks_for(github, name):
+    title = "A made-up paper about | photonic heads"
     headings = re.findall(r"^#+ (.*)$", github[name], flags=re.M)
-    assert headings[0].startswith("A made-up paper about | photonic heads")
+    assert headings[0] == (title if name == "README.md" else "Run default")
+    assert title in github[name]
     assert set(SECTIONS[name]) <= set(headings)
+
+
+def test_what_the_authors_found_stands_apart_from_what_the_paper_says(page):
+    blocks = replace(page, prose="Nothing helps.\n").blocks(GitHub())
+    place = blocks.index(Heading(2, "What we found"))
+    assert blocks[place + 1 :][0] == Text("Nothing helps.")
+    assert place > blocks.index(Heading(2, "What the paper says"))
+    assert Heading(2, "What we found") not in page.blocks(GitHub())
 
 
 @pytest.fixture(params=["one setting", "several settings"])
@@ -201,6 +212,7 @@ def test_the_overview_shows_every_claim_and_the_effect_in_every_run(page):
 
 def test_the_readme_table_goes_between_its_markers_and_nowhere_else(page):
     table = readme_table([page], GitHub(), "results/{name}/README.md")
+    assert "| A made-up paper" not in headlines_table(page, GitHub())
     text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     new = put_between_markers(text, table)
     assert new.startswith("before\n")

@@ -132,7 +132,7 @@ def test_the_sentence_on_regimes_says_which_mean_is_larger_and_no_more(
 ):
     frame = tables["regimes-more-tuned"].data.assign(difference=moved)
     text = regimes_sentence(settings["more"], settings["tuned"], frame, METRIC)
-    assert "the reference, SVC, linear, by" in text
+    assert "the reference, “SVC, linear”, by" in text
     assert f"The mean difference that {larger} makes is larger in size" in text
 
 
@@ -152,7 +152,7 @@ def test_the_sentence_on_regimes_is_about_the_headline_arm_and_never_about_a_con
     study = fake.several().model_copy(update={"claims": [Claim(**claim) for claim in claims]})
     frozen, tuned = (dataclasses.replace(settings[s], study=study) for s in ("more", "tuned"))
     text = regimes_sentence(frozen, tuned, frame, METRIC)
-    assert "Photonic, 4 modes, 1 ph minus the reference" in text
+    assert "“Photonic, 4 modes, 1 ph” minus the reference" in text
     assert "Tanh" not in text
 
 

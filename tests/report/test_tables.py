@@ -72,7 +72,7 @@ def test_the_tuning_table_shows_by_how_much_validation_promised_too_much(fake, r
     assert table.data.set_index("arm").loc["mlp", "optimism"] == pytest.approx(0.05)
     shown = table.shown.set_index("arm")["validation minus test"]
     assert shown["MLP 768-100-50-2"] == "+5.0"
-    assert "the reference, SVC, linear, has" in table.caption
+    assert "the reference, “SVC, linear”, has" in table.caption
 
 
 def test_differences_to_the_reference_are_paired_and_the_reference_has_none(results):

@@ -61,7 +61,7 @@ def plan_options(command: F) -> F:
             default="default",
             show_default=True,
             help="Scale of the run: smoke (seconds), default (minutes, or hours), "
-            "paper (the paper's data).",
+            "paper (the paper's data); others are listed by 'show'.",
         ),
         click.option(
             "--arm",

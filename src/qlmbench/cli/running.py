@@ -52,7 +52,7 @@ def plan_command(study: str, **options: Any) -> None:
     type=click.Choice(POLICIES),
     default="only-missing",
     show_default=True,
-    help="What happens to trials that have records: see the documentation.",
+    help="Which trials run: those without a finished record, all, those never tried, none.",
 )
 @click.option(
     "--executor",

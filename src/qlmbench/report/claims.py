@@ -258,7 +258,7 @@ def _case(
 
 def _named(study: Study, arm: str, own: Results | None, other: Results | None) -> str:
     """Name an arm, and its setting where the two sides of a claim differ in that."""
-    title = study.arm(arm).title
+    title = w.named(study.arm(arm).title)
     if own is None or other is None or own.setting == other.setting:
         return title
     return f"{title} ({own.protocol.title})"

@@ -148,6 +148,6 @@ def _sentence(shown: pd.DataFrame, chosen: list[str], condition: str, metric: st
             f"{w.difference_with_unit(metric, row['change'])} at {w.quantity(row['value'])}"
             for row in both
         ]
-        parts.append(f"{rows[0]['label']} {w.listed(changes)}")
+        parts.append(f"{w.named(rows[0]['label'])} {w.listed(changes)}")
     name = condition_title(condition)
     return f"Change with {name}, against the score as trained: {'; '.join(parts)}."

@@ -81,7 +81,7 @@ def controls_table(results: Results) -> Table:
         for row in rows
     ]
     caption = (
-        f"The paper's arm here is {name.rstrip('.')}{', or the one in brackets' if own else ''}. "
+        f"The paper's arm here is {w.named(name)}{', or the one in brackets' if own else ''}. "
         f"{_lead(metric)} is the mean "
         "paired difference with its 95 % interval, not corrected for the number of controls. An "
         f"explanation stands where a control is better{_or_equal(results, metric)}."
@@ -254,7 +254,7 @@ def _optimism_of_reference(results: Results) -> str:
     optimism = validation_minus_test(results, name, metric)
     if reference is None or not math.isfinite(optimism):
         return ""
-    return f"; the reference, {reference.title.rstrip('.')}, has {w.difference(metric, optimism)}"
+    return f"; the reference, {w.named(reference.title)}, has {w.difference(metric, optimism)}"
 
 
 def _tuning_row(

@@ -132,10 +132,12 @@ def _by_parameters(results: Results, arms: pd.DataFrame, metric: str) -> Plot | 
     counted = arms[sized(arms)]
     if counted.empty:
         return None
-    key = (
-        "Every arm with trained parameters; the best ones are labelled. Kernel machines are left "
-        "out: their few coefficients go with training rows that they keep."
-    )
+    key = "Every arm with trained parameters; the best ones are labelled."
+    if (arms["parameters_total"] > 0).sum() > len(counted):
+        key += (
+            " Kernel machines are left out: their few coefficients go with training rows that "
+            "they keep."
+        )
     decides = validation_metric(results, metric) or metric
     sentence = say.parameters_sentence(counted, metric, decides, margin_of(results, metric))
     known = weighed(results, arms)

@@ -136,7 +136,7 @@ def _scenes() -> Dataset:
 def _sentence(results: Results, arms: list[Arm]) -> str:
     """Say how many of all test scenes each shown arm describes word for word."""
     parts = [
-        f"{w.with_unit(EXACT, values.mean())} ({arm.title})"
+        f"{w.with_unit(EXACT, values.mean())} ({w.named(arm.title)})"
         for arm in arms
         if len(values := results.values(arm.name, EXACT))
     ]

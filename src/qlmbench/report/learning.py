@@ -162,6 +162,8 @@ def _sentence(shown: pd.DataFrame, chosen: list[str], metric: str) -> str:
             continue
         first, last = own.iloc[0], own.iloc[-1]
         gain = w.difference_with_unit(metric, float(last["mean"] - first["mean"]))
-        parts.append(f"{last['label']} {gain} to {w.with_unit(metric, float(last['mean']))}")
+        parts.append(
+            f"{w.named(last['label'])} {gain} to {w.with_unit(metric, float(last['mean']))}"
+        )
     span = f"From {w.count(float(sizes[0]))} to {w.count(float(sizes[-1]))} training rows"
     return f"{span}: {'; '.join(parts)}." if parts else f"{span}."

@@ -18,8 +18,10 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 MEANING = (
     "**Reproduced**: there, and of the published size. **Partly reproduced**: there, but smaller. "
     "**Equivalent to the baseline**: shown to be too small to matter. **Not reproduced**: the "
-    "records speak against it. **Inconclusive**: the records cannot tell. Every effect is a mean "
-    "over paired repetitions with its 95 % interval."
+    "records speak against it. **Inconclusive**: the records cannot tell. Measured is one arm "
+    "minus another (for a level, the arm alone), a mean over paired repetitions with its 95 % "
+    "interval; *more*, *less* and *equal* stand where a direction is claimed, or implied, without "
+    "a number."
 )
 
 
@@ -78,7 +80,7 @@ def claims_overview(page: StudyPage, flavour: Flavour) -> Table:
             row[section.run.run] = _short(other) if other else w.NOTHING
         rows.append(row)
     names = [section.run.run for section in others]
-    shown = pd.DataFrame(rows, columns=["claim", "setting", *RESULT_COLUMNS, *names])
+    shown = pd.DataFrame(rows, columns=["claim", *RESULT_COLUMNS, "setting", *names])
     if not shown["setting"].any():
         shown = shown.drop(columns="setting")
     left = ("claim", "setting", "verdict", *names)
@@ -100,21 +102,34 @@ def readme_table(pages: list[StudyPage], flavour: Flavour, link: str) -> str:
     It takes what `overview_blocks` takes.
     """
     rows = [
+        {"paper": f"[{page.study.paper.title}]({link.format(name=page.study.name)})", **row}
+        for page in pages
+        for row in _headlines(page, flavour)
+    ]
+    return _table(rows, ["paper", "claim", "published", "measured", "n", "verdict"])
+
+
+def headlines_table(page: StudyPage, flavour: Flavour) -> str:
+    """Write the main claims of one study as a table in Markdown, its verdicts first."""
+    return _table(_headlines(page, flavour), ["claim", "verdict", "published", "measured", "n"])
+
+
+def _headlines(page: StudyPage, flavour: Flavour) -> list[dict[str, str]]:
+    return [
         {
-            "paper": f"[{page.study.paper.title}]({link.format(name=page.study.name)})",
             "claim": main.claim.statement,
             "published": main.said,
             "measured": w.joined(main.effect, main.interval),
             "n": str(main.verdict.n),
             "verdict": flavour.badge(main.verdict.verdict),
         }
-        for page in pages
         for main in page.headlines
     ]
-    columns = ["paper", "claim", "published", "measured", "n", "verdict"]
+
+
+def _table(rows: list[dict[str, str]], columns: list[str]) -> str:
     shown = pd.DataFrame(rows, columns=columns)
-    table = Table("results", "", shown, shown, ("paper", "claim", "verdict"))
-    return to_markdown(table)
+    return to_markdown(Table("results", "", shown, shown, ("paper", "claim", "verdict")))
 
 
 def put_between_markers(text: str, table: str) -> str:

@@ -65,7 +65,8 @@ class StudyPage:
         list of blocks
         """
         study = self.study
-        titles = ("What the paper says", "What we ran")
+        found = ("What we found",) if self.prose else ()
+        titles = ("What the paper says", *found, "What we ran")
         last = ("Deviations", "Run it yourself", "Downloads")
         blocks: list[Block] = [
             Heading(1, study.paper.title),
@@ -77,7 +78,7 @@ class StudyPage:
             Text(reference(study.paper)),
         ]
         if self.prose:
-            blocks.append(Text(self.prose.strip()))
+            blocks += [Heading(2, "What we found"), Text(self.prose.strip())]
         settings = [s.results for section in self.runs for s in section.settings]
         links = {r.stem: f"{base}{r.stem}.md" for r in settings}
         blocks += [Heading(2, "What we ran"), TableBlock(runs_table(settings, links))]
@@ -89,8 +90,8 @@ class StudyPage:
         if not self.headlines:
             return "The study declares no claim."
         answers = [
-            f"*{main.claim.statement.rstrip('.')}*. {flavour.badge(main.verdict.verdict)}"
-            + (f" We measured {w.joined(main.effect, main.interval)}." if main.verdict.n else "")
+            f"*{main.claim.statement.rstrip('.')}*: {flavour.badge(main.verdict.verdict)}"
+            + (f", we measured {w.joined(main.effect, main.interval)}." if main.verdict.n else ".")
             for main in self.headlines
         ]
         if len(answers) == 1:
@@ -179,7 +180,7 @@ def card(run: RunResults, judged: Judged) -> Card:
     body = judged.verdict.reason[:1].upper() + judged.verdict.reason[1:] + "."
     if judged.rows_interval:
         body += f" With the noise of the test rows: {judged.rows_interval}."
-    footer = f"Published in: {claim.source}."
+    footer = f"Source: {claim.source}."
     if setting := settings_of(run, claim):
         footer = f"Setting: {setting}. {footer}"
     if claim.comment:
@@ -189,7 +190,8 @@ def card(run: RunResults, judged: Judged) -> Card:
 
 def reference(paper: Paper) -> str:
     """Write a paper as it would stand in a reference list, with links."""
-    parts = [f"{paper.authors}, *{paper.title}*", paper.venue, str(paper.year)]
+    venue = "" if paper.venue == paper.authors else paper.venue
+    parts = [f"{paper.authors}, *{paper.title}*", venue, str(paper.year)]
     text = ", ".join(part for part in parts if part)
     links = []
     if paper.doi:

@@ -146,8 +146,8 @@ def _by(row: dict[str, Any], labels: dict[str, str]) -> str:
     if not row["dominators"]:
         return "none" if row["front"] else "none for sure"
     others = row["dominators"] - 1
-    more = f" and {w.plural(others, 'other')}" if others else ""
-    return f"{labels[row['dominated_by']]}{more}"
+    label = labels[row["dominated_by"]]
+    return f"{w.named(label)} and {w.plural(others, 'other')}" if others else label
 
 
 def _difference(row: dict[str, Any], metric: str) -> str:
@@ -162,5 +162,5 @@ def front_sentence(known: pd.DataFrame) -> str:
     """
     front = known[known["front"]]
     of = f"{len(front)} of {w.plural(len(known), 'arm')} with trained parameters"
-    names = f": {'; '.join(front['label'])}" if len(front) <= MOST_NAMES else ""
+    names = f": {'; '.join(map(w.named, front['label']))}" if len(front) <= MOST_NAMES else ""
     return f"On the Pareto front of the means {'is' if len(front) == 1 else 'are'} {of}{names}."

@@ -159,7 +159,7 @@ def regimes_sentence(frozen: Results, tuned: Results, frame: pd.DataFrame, metri
     own = rows[reference.name]
     gain = float(own["difference"])
     text = (
-        f"Tuning the encoder moves the reference, {reference.title.rstrip('.')}, by "
+        f"Tuning the encoder moves the reference, {w.named(reference.title)}, by "
         f"{_with_interval(metric, gain, own['low'], own['high'])}"
     )
     subject = _subject(frozen, tuned, metric, set(rows))
@@ -170,8 +170,9 @@ def regimes_sentence(frozen: Results, tuned: Results, frame: pd.DataFrame, metri
         there = reference_arm(results, metric) or reference
         lead = mean_difference(results, subject.name, there.name, metric)
         leads.append(abs(lead.mean))
-        clauses.append(_clause(results, lead, "" if there == reference else there.title, metric))
-    text += f". {subject.title.rstrip('.')} minus the reference is {' and '.join(clauses)}. "
+        other = "" if there == reference else w.named(there.title)
+        clauses.append(_clause(results, lead, other, metric))
+    text += f". {w.named(subject.title)} minus the reference is {' and '.join(clauses)}. "
     return f"{text}{_comparison(abs(gain), max(leads))}"
 
 

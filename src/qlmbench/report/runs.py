@@ -80,10 +80,10 @@ def describe_selection(selection: Selection) -> str:
     if selection.per_class is not None:
         text = f"{selection.per_class} a class"
     elif selection.count is not None:
-        text = f"{w.count(selection.count)} drawn"
+        text = "drawn"
     elif selection.rows is not None:
         text = f"rows {selection.rows[0]} to {selection.rows[1] - 1}"
     else:
         text = "all others"
     part = "all parts" if selection.part == "all" else selection.part
-    return f"{text} of {part}" + (", classes balanced" if selection.balanced else "")
+    return f"{text} from {part}" + (", classes balanced" if selection.balanced else "")

@@ -53,7 +53,7 @@ def arms_sentence(arms: pd.DataFrame, metric: str, decides: str) -> str:
         members = arms[(arms["kind"] == kind.value) & arms["validation"].notna()]
         if len(members):
             row = _best(members, decides)
-            parts.append(f"{row['label']} {w.with_unit(metric, row['mean'])}")
+            parts.append(f"{w.named(row['label'])} {w.with_unit(metric, row['mean'])}")
     if not parts:
         return f"{w.plural(len(arms), 'arm')} over their repetitions."
     if metric.startswith("test_"):
@@ -111,7 +111,7 @@ def parameters_sentence(arms: pd.DataFrame, metric: str, decides: str, margin: f
         "on validation" if decides.startswith("validation_") else f"by {w.metric_title(decides)}"
     )
     text = (
-        f"The arm that is best {where}, {best['label']}, trains "
+        f"The arm that is best {where}, {w.named(best['label'])}, trains "
         f"{w.count(best['parameters_total'])} parameters"
     )
     if np.isfinite(best["parameters_effective"]):
@@ -122,7 +122,7 @@ def parameters_sentence(arms: pd.DataFrame, metric: str, decides: str, margin: f
     if smallest["arm"] == best["arm"]:
         return f"{text}."
     return (
-        f"{text}; {smallest['label']} is within {w.amount(metric, margin)} of it with "
+        f"{text}; {w.named(smallest['label'])} is within {w.amount(metric, margin)} of it with "
         f"{w.count(smallest['parameters_total'])}."
     )
 
@@ -135,7 +135,7 @@ def ranks_sentence(ranks: pd.Series[float], critical: float, labels: dict[str, s
     others = w.plural(near, "other arm")
     cannot = f"{others} cannot be told apart from it" if near else "no other arm is near it"
     return (
-        f"{labels[best]} has the best mean rank, {ordered.iloc[0]:.1f} of {len(ordered)}; "
+        f"{w.named(labels[best])} has the best mean rank, {ordered.iloc[0]:.1f} of {len(ordered)}; "
         f"{cannot} (critical difference {critical:.1f})."
     )
 
@@ -155,7 +155,7 @@ def curves_sentence(curves: pd.DataFrame, labels: dict[str, str], metric: str) -
             continue
         mean = sign * own.groupby("epoch")["value"].mean()
         epoch = int(mean[mean >= mean.max() - POINT].index.min())
-        parts.append(f"{label} by epoch {epoch}")
+        parts.append(f"{w.named(label)} by epoch {epoch}")
     if not parts:
         return "Losses over the epochs of the chosen configurations."
     near = f"Within {w.amount(curve, POINT)} of the best mean {w.metric_title(curve)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qlmbench.report import wording as w
 from qlmbench.report.blocks import (
     Block,
     Code,
@@ -34,6 +35,7 @@ from qlmbench.report.sweep import SWEEP
 from qlmbench.report.tables import main_metric
 from qlmbench.report.training import comparison_name
 from qlmbench.report.training_table import stuck_sentence, training_table
+from qlmbench.spec import MAIN
 
 NOT_WEIGHED = (
     "Quality is not weighed against trained parameters here: of no arm is it known how many of "
@@ -63,8 +65,8 @@ def setting_blocks(section: SettingSection, home: str, results_folder: str) -> l
     body = _body(section)
     titles = tuple(b.text for b in body if isinstance(b, Heading) and b.level == 2)
     blocks: list[Block] = [
-        Heading(1, f"{paper}: {results.title}"),
-        Text(f"[All runs and verdicts of this study]({home})"),
+        Heading(1, _title(results)),
+        Text(f"{paper}: [all runs and verdicts of this study]({home})"),
     ]
     if results.protocol.note:
         blocks.append(Text(results.protocol.note))
@@ -79,6 +81,11 @@ def setting_blocks(section: SettingSection, home: str, results_folder: str) -> l
         Heading(2, "Downloads"),
         Downloads(tuple(download_rows(results.title, results.stem, section.downloads))),
     ]
+
+
+def _title(results: Results) -> str:
+    run = f"run {results.run}"
+    return w.sentence_case(run if results.setting == MAIN else f"{results.protocol.title}, {run}")
 
 
 def _body(section: SettingSection) -> list[Block]:

@@ -74,6 +74,6 @@ def _sentence(frame: pd.DataFrame, metric: str, argument: str) -> str:
     for label, members in frame.groupby("label", sort=False):
         ordered = members.sort_values("value")
         change = float(ordered["mean"].iloc[-1] - ordered["mean"].iloc[0])
-        parts.append(f"{label} {w.difference_with_unit(metric, change)}")
+        parts.append(f"{w.named(str(label))} {w.difference_with_unit(metric, change)}")
     low, high = int(frame["value"].min()), int(frame["value"].max())
     return f"From {argument} = {low} to {high}: {w.listed(parts)}."

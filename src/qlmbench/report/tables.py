@@ -313,7 +313,7 @@ def _comparison_caption(
     if len(references):
         label = references["label"].iloc[0]
         text += (
-            f"The reference, {label.rstrip('.')}, {_how_chosen(results, metric, validation)}. "
+            f"The reference, {w.named(label)}, {_how_chosen(results, metric, validation)}. "
             "Differences to it are paired by repetition and not corrected for their number. "
         )
     else:
@@ -342,7 +342,8 @@ def _how_chosen(results: Results, metric: str, validation: str | None) -> str:
         "rows had no part in that choice"
     )
     if name := _reference_name(results):
-        text += f"; {results.study.arm(name).title}, which the study declares, has no records here"
+        declared = w.named(results.study.arm(name).title)
+        text += f"; {declared}, which the study declares, has no records here"
     return text.rstrip(".")
 
 

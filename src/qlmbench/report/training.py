@@ -104,10 +104,10 @@ def _lowest(summary: pd.DataFrame, curve: str, labels: dict[str, str]) -> str:
     first, last = ordered.head(1).set_index("arm"), ordered.tail(1).set_index("arm")
     early, late = str(first["mean"].idxmin()), str(last["mean"].idxmin())
     name = w.sentence_case(w.metric_title(curve.replace("train_", "training_")))
-    began = f"{labels[early]} is lowest {_when(first, 'first')} ({_nats(first, early)})"
+    began = f"{w.named(labels[early])} is lowest {_when(first, 'first')} ({_nats(first, early)})"
     if len(last) == 1:
-        return f"{name}: {labels[late]} ends at {_nats(last, late)}."
-    again = "again" if early == late else labels[late]
+        return f"{name}: {w.named(labels[late])} ends at {_nats(last, late)}."
+    again = "again" if early == late else w.named(labels[late])
     ended = f"{again} {_when(last, 'last')} ({_nats(last, late)})"
     if (last["low"] == last["high"]).all():  # one repetition has no band
         return f"{name}: {began}, {ended}."
@@ -131,7 +131,7 @@ def _overlap(last: pd.DataFrame, arm: str, labels: dict[str, str]) -> str:
         return "no other band reaches its own there"
     if len(near) == len(others) > 1:
         return "the bands of all others overlap its own there"
-    names = w.listed([labels[name] for name in labels if name in near.index])
+    names = w.listed([w.named(labels[name]) for name in labels if name in near.index])
     noun = "band" if len(near) == 1 else "bands"
     verb = "overlaps" if len(near) == 1 else "overlap"
     return f"the {noun} of {names} {verb} its own there"
@@ -220,7 +220,7 @@ def attention_sentence(maps: dict[str, list[AttentionMap]]) -> str:
         place = int(np.argmax([p * len(one.tokens) for p, one in zip(peaks, own, strict=True)]))
         uniform = 1 / len(own[place].tokens)
         beside = f" (uniform {uniform:.2f})" if len(sizes) > 1 else ""
-        parts.append(f"{label} {peaks[place]:.2f}{beside}")
+        parts.append(f"{w.named(label)} {peaks[place]:.2f}{beside}")
     text = f"Largest weight{' of the last token' if last else ''}: {w.listed(parts)}"
     if len(sizes) > 1:
         return f"{text}."

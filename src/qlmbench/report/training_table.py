@@ -218,5 +218,8 @@ def stuck_sentence(results: Results) -> str:
     stuck = data[(data["stuck"] > 0) & ~data["arm"].isin(meant)]
     if stuck.empty:
         return ""
-    parts = [f"{row.label} in {row.stuck:.0f} of {row.n} runs" for row in stuck.itertuples()]
+    parts = [
+        f"{w.named(str(row.label))} in {row.stuck:.0f} of {row.n} runs"
+        for row in stuck.itertuples()
+    ]
     return f"The validation loss never left chance: {w.listed(parts)}."

@@ -6,6 +6,7 @@ import math
 
 MINUS = "\N{MINUS SIGN}"
 NOTHING = "\N{EN DASH}"
+OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"
 _WRITTEN = ("exact_match", "exact_match_seen", "exact_match_held_out", "grammatical", "groups")
 _SHARES = ("accuracy", "f1", "auc", "share", "rate", "recall", "precision", "retrieval", *_WRITTEN)
 _LOSSES = ("loss", "cross_entropy")
@@ -150,6 +151,12 @@ def amount(metric: str, size: float) -> str:
 def sentence_case(text: str) -> str:
     """Write the first letter large."""
     return text[:1].upper() + text[1:]
+
+
+def named(label: str) -> str:
+    """Write an arm's label in a sentence: in quotes where it has commas of its own."""
+    label = label.rstrip(".")
+    return f"{OPENING}{label}{CLOSING}" if any(mark in label for mark in ",;:") else label
 
 
 def joined(*parts: str) -> str:

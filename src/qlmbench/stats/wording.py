@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from qlmbench.stats.intervals import Interval
 
 
+MINUS = "\N{MINUS SIGN}"
+
+
 @dataclass(frozen=True)
 class Wording:
     """Names and units for the sentence of reason.
@@ -28,7 +31,8 @@ class Wording:
 
     def number(self, value: float) -> str:
         """Return a level or a size without its unit."""
-        return f"{100.0 * value:.2f}" if self.points else f"{value:.4g}"
+        text = f"{100.0 * value:.2f}" if self.points else f"{value:.4g}"
+        return text.replace("-", MINUS) if text.startswith("-") else text
 
     def amount(self, value: float) -> str:
         """Return the size of a difference with its unit."""

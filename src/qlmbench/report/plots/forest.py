@@ -15,7 +15,10 @@ from qlmbench.report import wording as w
 from qlmbench.report.plots.limits import write_values
 from qlmbench.stats import Verdict
 
-ROW = 0.62
+WIDTH = 38
+"""Letters on a line of a label."""
+LINE, LEAST = 0.155, 4
+"""Height of a line of a label, in inches, and the lines that a row has room for at least."""
 
 
 @style.styled
@@ -37,7 +40,8 @@ def forest_plot(claims: pd.DataFrame) -> Figure:
     metrics = {m: w.difference_unit(m) or m for m in claims["metric"]}
     units = list(dict.fromkeys(metrics[m] for m in claims["metric"]))
     panels_of = [claims[[metrics[m] == unit for m in claims["metric"]]] for unit in units]
-    height = ROW * len(claims) + 0.75 * len(units) + 0.2
+    most = max((_label(row).count("\n") + 1 for row in claims.to_dict("records")), default=0)
+    height = LINE * max(most, LEAST) * len(claims) + 0.75 * len(units) + 0.2
     figure = Figure(figsize=(style.WIDTH, height), layout="constrained")
     ratios = [len(rows) for rows in panels_of]
     panels = figure.subplots(len(units), 1, squeeze=False, height_ratios=ratios)[:, 0]
@@ -66,11 +70,10 @@ def _panel(axes: Any, rows: pd.DataFrame) -> None:
 
 
 def _label(row: dict[Hashable, Any]) -> str:
-    lines = 2 if row["setting"] else 3
-    text = textwrap.fill(row["statement"], 34, max_lines=lines, placeholder=" …")
+    text = textwrap.fill(row["statement"], WIDTH, max_lines=3, placeholder=" …")
     if not row["setting"]:
         return text
-    setting = textwrap.fill(f"({row['setting']})", 38, max_lines=2, placeholder=" …)")
+    setting = textwrap.fill(f"({row['setting']})", WIDTH, max_lines=2, placeholder=" …)")
     return f"{text}\n{setting}"
 
 
