@@ -33,12 +33,12 @@ def test_shares_read_as_percent_and_other_metrics_as_they_are():
     assert w.with_unit("test_macro_f1", 0.5) == "50.0 %"
     assert w.with_unit("perplexity", 12.3456) == "12.3"
     assert w.difference_with_unit("test_accuracy", -0.004) == f"{w.MINUS}0.4 points"
-    assert w.difference_with_unit("cosine", 0.25) == "+0.25"
+    assert w.difference_with_unit("cosine", 0.25) == "+0.250"
 
 
 def test_losses_are_in_nats_and_times_carry_their_own_unit():
     assert w.with_unit("test_log_loss", 0.08586) == "0.0859 nats"
-    assert w.difference_with_unit("train_cross_entropy", -0.5) == f"{w.MINUS}0.5 nats"
+    assert w.difference_with_unit("train_cross_entropy", -0.5) == f"{w.MINUS}0.500 nats"
     assert w.column_title("test_log_loss") == "test log loss, nats"
     assert w.column_title("seconds_per_epoch") == "time per epoch"
     assert w.with_unit("seconds_per_epoch", 0.01234) == "12.3 ms"
@@ -49,7 +49,7 @@ def test_losses_are_in_nats_and_times_carry_their_own_unit():
 def test_an_interval_of_times_names_a_shared_unit_once():
     assert w.interval("seconds_per_epoch", 0.01, 0.02) == "[10.0, 20.0] ms"
     assert w.interval("seconds_per_epoch", 0.05, 2) == "[50.0 ms, 2.00 s]"
-    assert w.interval("test_log_loss", 0.1, 0.2) == "[0.1, 0.2]"
+    assert w.interval("test_log_loss", 0.1, 0.2) == "[0.100, 0.200]"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,12 @@ def test_the_size_of_a_margin_reads_in_its_unit(metric, size, text):
 )
 def test_which_way_each_metric_of_a_record_goes(metric, up):
     assert w.higher_is_better(metric) is up
+
+
+def test_what_a_paper_states_gets_no_digits_that_it_does_not_have():
+    assert w.stated_difference("test_log_loss", -0.5) == f"{w.MINUS}0.5 nats"
+    assert w.stated_difference("test_accuracy", 0.0314) == "+3.1 points"
+    assert w.stated("test_perplexity", 9.3) == "9.3"
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_sign():

@@ -70,12 +70,12 @@ class Judged:
         """The published effect with its unit; a dash where none was published."""
         claim = self.claim
         if claim.level is not None:
-            low, high = (w.value(claim.metric, end) for end in claim.level)
+            low, high = (w.stated(claim.metric, end) for end in claim.level)
             band = low if low == high else f"{low} to {high}"
             return w.joined(band, w.unit(claim.metric))
         if claim.published is None:
             return {"greater": "more", "less": "less", "equal": "equal"}[claim.direction]
-        return w.difference_with_unit(claim.metric, claim.published)
+        return w.stated_difference(claim.metric, claim.published)
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,19 @@ def value(metric: str, number: float | None) -> str:
 
 
 def three_digits(number: float) -> str:
-    """Write three significant digits, large numbers in full: 0.0123, 12.3, 12,300."""
-    return f"{number:.3g}" if abs(number) < 999.5 else f"{float(f'{number:.3g}'):,.0f}"
+    """Write three significant digits, zeros at the end too: 0.0123, 1.70, 123, 12,300; or 0."""
+    if abs(number) >= 999.5:
+        return f"{float(f'{number:.3g}'):,.0f}"
+    return f"{number:#.3g}".rstrip(".") if number else "0"
+
+
+def stated(metric: str, number: float) -> str:
+    """Write a value that somebody stated, a paper or a margin, without adding digits to it."""
+    if is_time(metric):
+        return mark(number)
+    if is_share(metric) or abs(number) >= 999.5:
+        return value(metric, number)
+    return _minus(f"{number:.3g}")
 
 
 def duration(number: float) -> str:
@@ -121,6 +132,12 @@ def difference(metric: str, number: float | None) -> str:
     return f"+{text}" if number > 0 else f"{MINUS}{text}"
 
 
+def stated_difference(metric: str, number: float) -> str:
+    """Write a difference that somebody stated, with its sign and its unit."""
+    sign = MINUS if number < 0 else "+"
+    return joined(sign + stated(metric, abs(number)), difference_unit(metric))
+
+
 def difference_with_unit(metric: str, number: float | None) -> str:
     """Write a difference with its sign and its unit: points, where the metric is a percentage."""
     text = difference(metric, number)
@@ -144,8 +161,7 @@ def amount(metric: str, size: float) -> str:
     """Write the size of a difference, without a sign: ``one point``, ``0.01 nats``."""
     if is_share(metric) and math.isclose(size, 0.01):
         return "one point"
-    text = mark(abs(size)) if is_time(metric) else value(metric, abs(size))
-    return joined(text, difference_unit(metric))
+    return joined(stated(metric, abs(size)), difference_unit(metric))
 
 
 def sentence_case(text: str) -> str:
