@@ -384,8 +384,8 @@ def test_the_sentence_says_who_is_lowest_first_and_last_and_whose_bands_overlap(
         ("c", "validation_loss", 5, 0.7, 0.6, 0.8),
     ]
     labels = {"a": "A", "b": "B", "c": "C"}
+    assert comparison_sentence(summary(both), labels) == (
         "Validation loss: B is lowest at epoch 1 (0.500 nats), A at epoch 5 (0.200 nats); "
-        "Validation loss: B is lowest at epoch 1 (0.5 nats), A at epoch 5 (0.2 nats); "
         "the band of B overlaps its own there."
     )
     apart = [row for row in both if row[0] != "b"]
