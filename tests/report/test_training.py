@@ -390,7 +390,7 @@ def test_the_sentence_says_who_is_lowest_first_and_last_and_whose_bands_overlap(
     )
     apart = [row for row in both if row[0] != "b"]
     assert comparison_sentence(summary(apart), labels) == (
-        "Validation loss: A is lowest at epoch 1 (0.6 nats), again at epoch 5 (0.2 nats); "
+        "Validation loss: A is lowest at epoch 1 (0.600 nats), again at epoch 5 (0.200 nats); "
         "no other band reaches its own there."
     )
     alone = [(*row[:4], row[3], row[3]) for row in apart]
