@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner, Result
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from tests.studies import LOGREG, MEAN, arm, head, profile, put_study
 
@@ -31,6 +32,14 @@ RUN = ("run", "cheap", "--profile", "smoke", "--results", "r")
 SETTING = Path("r") / "cheap" / "smoke" / "main"
 UNEQUAL = {"seconds", "finished", "peak_memory_mb", "stacked", "environment"}
 """What a record says of its making; all else must be equal between runs."""
+
+Damage = Callable[[bytes], bytes]
+FEW = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+MANY = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def write_study(folder: Path, text: str | bytes = STUDY) -> Path:
