@@ -205,7 +205,9 @@ def clip_gradients(params: Sequence[nn.Parameter], limit: float) -> None:
         Largest norm.
     """
     grads = [p.grad for p in params if p.grad is not None]
-    norms = torch.stack([g.flatten(1).square().sum(1) for g in grads]).sum(0).sqrt()
+    # Parameters last: a sum along them has one order, whatever the number of copies beside it.
+    squares = torch.stack([g.flatten(1).square().sum(1) for g in grads], dim=1)
+    norms = squares.sum(1).sqrt()
     # The small number is torch's: the same factor, to the last digit.
     factors = (limit / (norms + 1e-6)).clamp(max=1.0)
     for g in grads:

@@ -12,6 +12,7 @@ from qlmbench.data.digests import identity_digest
 from qlmbench.data.features import FeatureCache, text_key
 from qlmbench.data.images.drawing import DRAWING_VERSION, render
 from qlmbench.data.images.encoders import (
+    Encode,
     Features,
     Pixels,
     image_encoder_identity,
@@ -81,8 +82,7 @@ def _cached(
     if missing:
         encode = load_image_encoder(name, progress=progress)
         for some in _blocks(missing):
-            vectors = encode(np.stack([image(i) for i in some.values()]))
-            done = dict(zip(some, vectors, strict=True))
+            done = dict(zip(some, _encoded([image(i) for i in some.values()], encode), strict=True))
             cache.write(done)
             found.update(done)
             if progress:
@@ -90,8 +90,15 @@ def _cached(
     return np.stack([found[key] for key in keys])
 
 
+def _encoded(images: Sequence[Pixels], encode: Encode) -> Features:
+    """Encode a block of images, a short one filled up: its length would change the last digits."""
+    filled = [*images, *[images[-1]] * (IMAGES_AT_ONCE - len(images))]
+    return encode(np.stack(filled))[: len(images)]
+
+
 def _file(identity: Mapping[str, str]) -> str:
     what = [f"{key}={identity[key]}" for key in sorted(identity) if key != "name"]
+    what.append(f"blocks of {IMAGES_AT_ONCE}")  # files of before hold vectors of shorter ones
     return f"{identity['name']}-{identity_digest(*what)[:16]}.sqlite"
 
 
