@@ -336,6 +336,25 @@ def test_clipping_is_torchs_copy_by_copy() -> None:
             torch.testing.assert_close(p.grad[r], q.grad)
 
 
+@pytest.mark.parametrize("copies", [2, 3, 4, 5, 9, 20])
+def test_a_clipped_gradient_is_the_same_to_the_bit_however_many_copies_stand_beside_it(
+    copies: int,
+) -> None:
+    def clipped(n: int, seed: int) -> list[nn.Parameter]:
+        g = torch.Generator().manual_seed(seed)
+        params = [nn.Parameter(torch.zeros(n, 3)) for _ in range(8)]
+        for p in params:
+            p.grad = (torch.randn(20, 3, generator=g) * 10 ** torch.randn(1, generator=g))[:n]
+        clip_gradients(params, 0.1)
+        return params
+
+    for seed in range(20):
+        for p, alone in zip(clipped(copies, seed), clipped(1, seed), strict=True):
+            assert p.grad is not None
+            assert alone.grad is not None
+            assert torch.equal(p.grad[:1], alone.grad)
+
+
 def test_a_tight_clip_changes_the_path_and_a_wide_one_does_not() -> None:
     def losses(clip: float | None) -> list[float]:
         head = Classifier(gradient_clip=clip, epochs=5, learning_rate=0.05, embedding="table")
