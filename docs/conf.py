@@ -26,6 +26,7 @@ templates_path: list[str] = []
 
 html_favicon = "_static/icon.svg"
 html_css_files = [*shared["html_css_files"], "docs.css"]
+html_js_files = ["name-toggles.js"]
 # Only the guide and the reference have pages beside each other.
 html_sidebars: dict[str, list[str]] = {
     **{page: [] for page in ("index", "get-started", "results/**", *GENERAL)},
