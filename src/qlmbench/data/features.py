@@ -103,6 +103,10 @@ class FeatureCache:
                     raise self._cannot("write to", error) from error
                 self._set_aside(error)
                 self._insert(rows)
+            # A damaged tree may take a row and not find it again: it would be computed each time.
+            if len(self.read(list(vectors))) < len(vectors):
+                self._set_aside(sqlite3.DatabaseError("it does not hold what was written to it"))
+                self._insert(rows)
 
     def _insert(self, rows: Iterable[tuple[bytes, bytes, int]]) -> None:
         with self._connected() as connection, connection:
