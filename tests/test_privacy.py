@@ -25,7 +25,7 @@ def alice(monkeypatch: pytest.MonkeyPatch) -> None:
         ("no such file: '/home/alice/data/x.csv'", "no such file: '~/data/x.csv'"),
         ("in /home/alice", "in ~"),
         ("in /home/alice-2/data", "in /home/alice-2/data"),
-        ("'/scratch/alice/x' and /work/alice", "'/scratch/~/x' and /work/~"),
+        ("'/scratch/alice/x' and /srv/alice", "'/scratch/~/x' and /srv/~"),
         ("at https://alice:x@example.org/simple", "at https://example.org/simple"),
         ("see https://example.org/alice/x", "see https://example.org/alice/x"),
         ("[a](alice/x.csv), [b](../alice/y)", "[a](alice/x.csv), [b](../alice/y)"),

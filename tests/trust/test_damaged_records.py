@@ -58,23 +58,27 @@ def copied(run: Path, folder: Path) -> Path:
     return folder
 
 
-def rows_of(store: Store) -> list[dict[object, object]]:
+def of_all(store: Store) -> list[dict[Any, Any]]:
     return [
         {record.id: record for record in store.records()},
+        {record.id: record for record in store.failures()},
         dict(store.predictions()),
         dict(store.splits()),
         dict(store.tuning()),
+        dict(store.curves()),
+        dict(store.conditions()),
+        dict(store.attention()),
     ]
 
 
 def check_damaged_table(run: Path, folder: Path, table: str, change: Damage) -> None:
-    sound = rows_of(Store(run))
+    sound = of_all(Store(run))
     path = copied(run, folder) / table
     raw = path.read_bytes()
     after = change(raw)
     path.write_bytes(after)
     store = Store(folder)
-    for whole, left in zip(sound, rows_of(store), strict=True):
+    for whole, left in zip(sound, of_all(store), strict=True):
         assert left.items() <= whole.items(), "what is used is what was written"
     # A file that ends between two rows has lost trials, which run again, and has no damaged row.
     between = after and raw.startswith(after) and b"\n" in (after[-1:], raw[len(after) :][:1])
@@ -155,16 +159,6 @@ def filled(folder: Path, pending: int) -> Store:
     if not pending:
         store.consolidate()
     return store
-
-
-def of_all(store: Store) -> list[dict[Any, Any]]:
-    return [
-        *rows_of(store),
-        {record.id: record for record in store.failures()},
-        dict(store.curves()),
-        dict(store.conditions()),
-        dict(store.attention()),
-    ]
 
 
 def check_damaged_store(folder: Path, which: int, pending: int, change: Damage) -> None:

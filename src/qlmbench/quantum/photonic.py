@@ -314,8 +314,7 @@ class PhotonicCircuit(torch.nn.Module):
         return torch.eye(filled, dtype=dtype).repeat_interleave(bucket, dim=0)[:size]
 
     def _check_options(self) -> None:
-        if self.shots is not None:
-            check_whole("shots", self.shots)
+        check_whole("shots", self.shots, or_none=True)
         if self.n_groups is not None:
             check_whole("n_groups", self.n_groups)
             if self.readout != "probabilities":

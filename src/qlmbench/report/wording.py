@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-MINUS = "\N{MINUS SIGN}"
+from qlmbench.stats.wording import MINUS as MINUS  # named by pages, tables and figures too
+from qlmbench.stats.wording import with_minus
+
 NOTHING = "\N{EN DASH}"
 OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"
 _WRITTEN = ("exact_match", "exact_match_seen", "exact_match_held_out", "grammatical", "groups")
@@ -82,8 +84,8 @@ def value(metric: str, number: float | None) -> str:
     if number is None or not math.isfinite(number):
         return NOTHING
     if is_share(metric):
-        return _minus(f"{100 * number:.1f}")
-    return _minus(duration(number) if is_time(metric) else three_digits(number))
+        return with_minus(f"{100 * number:.1f}")
+    return with_minus(duration(number) if is_time(metric) else three_digits(number))
 
 
 def three_digits(number: float) -> str:
@@ -99,7 +101,7 @@ def stated(metric: str, number: float) -> str:
         return mark(number)
     if is_share(metric) or abs(number) >= 999.5:
         return value(metric, number)
-    return _minus(f"{number:.3g}")
+    return with_minus(f"{number:.3g}")
 
 
 def duration(number: float) -> str:
@@ -113,7 +115,7 @@ def mark(number: float) -> str:
     if number == 0:
         return "0"
     text = f"{number:g} s" if abs(number) >= 0.1 else f"{1000 * number:g} ms"
-    return _minus(text)
+    return with_minus(text)
 
 
 def with_unit(metric: str, number: float | None) -> str:
@@ -241,14 +243,10 @@ def number(value_: float | int | str | bool | None) -> str:
         return NOTHING
     if isinstance(value_, bool | str):
         return str(value_).lower() if isinstance(value_, bool) else value_
-    return _minus(f"{value_:g}")
+    return with_minus(f"{value_:g}")
 
 
 def quantity(value_: float | int | str | bool | None) -> str:
     """Write the value of a condition: like `number`, large whole numbers with separators."""
     whole = isinstance(value_, int | float) and not isinstance(value_, bool) and value_ >= 1000
     return count(float(value_)) if whole and value_ is not None else number(value_)
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", MINUS) if text.startswith("-") else text

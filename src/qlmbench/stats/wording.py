@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 MINUS = "\N{MINUS SIGN}"
 
 
+def with_minus(number: str) -> str:
+    """Write a negative number with the sign that is made for it."""
+    return number.replace("-", MINUS) if number.startswith("-") else number
+
+
 @dataclass(frozen=True)
 class Wording:
     """Names and units for the sentence of reason.
@@ -31,8 +36,7 @@ class Wording:
 
     def number(self, value: float) -> str:
         """Return a level or a size without its unit."""
-        text = f"{100.0 * value:.2f}" if self.points else f"{value:.4g}"
-        return text.replace("-", MINUS) if text.startswith("-") else text
+        return with_minus(f"{100.0 * value:.2f}" if self.points else f"{value:.4g}")
 
     def amount(self, value: float) -> str:
         """Return the size of a difference with its unit."""
