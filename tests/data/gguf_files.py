@@ -52,12 +52,12 @@ def random_llama(seed: int = 0) -> Any:
         return hf.LlamaForCausalLM(hf.LlamaConfig(vocab_size=len(words()), **CONFIG)).eval()
 
 
-def interleaved(weight: NDArray[np.float32], n_heads: int) -> NDArray[np.float32]:
+def interleaved(weight: NDArray[np.float32], num_heads: int) -> NDArray[np.float32]:
     """Order rows of queries or keys as llama.cpp keeps them: row i beside row i + half a head."""
-    half = len(weight) // n_heads // 2
+    half = len(weight) // num_heads // 2
     order = [
         head * 2 * half + part * half + i
-        for head in range(n_heads)
+        for head in range(num_heads)
         for i in range(half)
         for part in (0, 1)
     ]

@@ -193,7 +193,7 @@ def test_with_adapters_only_they_and_the_projection_train_and_nothing_changes_at
     plain = llama()
     before = hybrid(plain).eval().loss(features(), CAPTIONS)
     state = torch.get_rng_state()
-    adapted = hybrid(add_lora(llama(), LoRA(rank=2), seed=0)).eval()
+    adapted = hybrid(add_lora(llama(), LoRA(r=2), seed=0)).eval()
     assert torch.equal(torch.get_rng_state(), state)
     torch.testing.assert_close(adapted.loss(features(), CAPTIONS), before)
     trained = [name for name, p in adapted.named_parameters() if p.requires_grad]
@@ -218,7 +218,7 @@ def write_folder(folder):
 
 def test_a_folder_with_a_language_model_is_loaded(tmp_path):
     folder = write_folder(tmp_path)
-    model = load_models(str(folder), lora=LoRA(rank=2), n_qubits=3)
+    model = load_models(str(folder), lora=LoRA(r=2), n_qubits=3)
     assert model.hidden_size == 24
     assert model.projection.in_features == 1280
     loss = model.eval().loss(torch.zeros(1, 1280), ["a red circle"], "describe")

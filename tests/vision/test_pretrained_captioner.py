@@ -159,7 +159,7 @@ def test_right_captions_come_back_and_ids_of_no_caption_are_refused(rows: Any) -
         ({"precision": "double"}, "expected 'single'"),
         ({"restore_best": True}, "expected False"),
         ({"batch_size": 0}, "batch_size=0"),
-        ({"rank": 0}, "rank=0"),
+        ({"r": 0}, "r=0"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"learning_rate": -1.0}, "learning_rate=-1.0"),
         ({"gradient_clip": 0.0}, "gradient_clip=0.0"),

@@ -274,7 +274,7 @@ def _renamed(name: str) -> str:
     raise UserError(f"a GGUF file with the tensor {name!r}", expected="the tensors of a Llama")
 
 
-def halves_apart(weight: NDArray[np.float32], n_heads: int) -> NDArray[np.float32]:
+def halves_apart(weight: NDArray[np.float32], num_heads: int) -> NDArray[np.float32]:
     """Order the rows of queries or keys as transformers rotates them.
 
     Rotary positions turn pairs of rows of a head. In GGUF the two stand side by side; transformers
@@ -282,13 +282,13 @@ def halves_apart(weight: NDArray[np.float32], n_heads: int) -> NDArray[np.float3
 
     Parameters
     ----------
-    weight : ndarray of shape (n_heads * 2 * k, width)
+    weight : ndarray of shape (num_heads * 2 * k, width)
         Rows as in the file.
-    n_heads : int
+    num_heads : int
         Number of heads that the rows belong to.
     """
     rows, width = weight.shape
-    pairs = weight.reshape(n_heads, rows // n_heads // 2, 2, width)
+    pairs = weight.reshape(num_heads, rows // num_heads // 2, 2, width)
     return pairs.swapaxes(1, 2).reshape(rows, width)
 
 

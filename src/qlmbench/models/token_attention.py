@@ -307,11 +307,11 @@ class QuantumAttention(nn.Module):
         return total
 
 
-def check_heads(width: int, n_heads: int) -> None:
+def check_heads(width: int, num_heads: int) -> None:
     """Raise ValueError unless the heads divide the width."""
-    if width < 1 or n_heads < 1 or width % n_heads:
+    if width < 1 or num_heads < 1 or width % num_heads:
         raise ValueError(
-            f"got {n_heads} heads for a width of {width}; expected a number that divides it"
+            f"got {num_heads} heads for a width of {width}; expected a number that divides it"
         )
 
 

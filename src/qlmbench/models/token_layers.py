@@ -28,7 +28,7 @@ class StackedAttention(nn.Module):
     ----------
     kind : {"classical", "quantum"}
         ``q k / sqrt(w)``, or ``<q|k>^2 / temperature`` as in `QuantumAttention`.
-    width, n_heads : int
+    width, num_heads : int
         Width, and the heads that share it.
     temperature : "trainable" or float
         Of the quantum scores; one a head and copy.
@@ -44,7 +44,7 @@ class StackedAttention(nn.Module):
         self,
         kind: AttentionKind,
         width: int,
-        n_heads: int,
+        num_heads: int,
         temperature: Temperature,
         *,
         seeds: Sequence[int],
@@ -52,14 +52,14 @@ class StackedAttention(nn.Module):
         dtype: torch.dtype,
     ) -> None:
         super().__init__()
-        check_heads(width, n_heads)
-        self.kind, self.n_heads, self.head_dim = kind, n_heads, width // n_heads
+        check_heads(width, num_heads)
+        self.kind, self.num_heads, self.head_dim = kind, num_heads, width // num_heads
         self.query, self.key, self.value, self.out = (
             StackedLinear(width, width, seeds=seeds, name=name, scales=scales, dtype=dtype)
             for name in ("query", "key", "value", "out")
         )
         self.log_temperature = (
-            log_temperature(temperature, (len(seeds), n_heads), dtype)
+            log_temperature(temperature, (len(seeds), num_heads), dtype)
             if kind == "quantum"
             else None
         )
@@ -97,7 +97,7 @@ class StackedAttention(nn.Module):
         return _along_rows(self.out, joined)
 
     def weights(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the attention weights, ``[R, B, n_heads, T, T]``."""
+        """Return the attention weights, ``[R, B, num_heads, T, T]``."""
         query, key = self._heads(self.query, x), self._heads(self.key, x)
         if self.log_temperature is None:
             scores = query @ key.mT / math.sqrt(self.head_dim)
@@ -109,7 +109,7 @@ class StackedAttention(nn.Module):
         return masked_softmax(scores, mask)
 
     def _heads(self, projection: StackedLinear, x: Tensor) -> Tensor:
-        split = _along_rows(projection, x).reshape(*x.shape[:3], self.n_heads, self.head_dim)
+        split = _along_rows(projection, x).reshape(*x.shape[:3], self.num_heads, self.head_dim)
         return split.transpose(2, 3)
 
 
@@ -161,7 +161,7 @@ class TokenNetwork(nn.Module):
         return logits
 
     def attention_weights(self, ids: Tensor) -> Tensor | None:
-        """Return the weights of the attention, ``[R, B, n_heads, T, T]``; None without one."""
+        """Return the weights of the attention, ``[R, B, num_heads, T, T]``; None without one."""
         if self.attention is None:
             return None
         vectors = embed(self.embedding, ids)
@@ -230,7 +230,7 @@ class CausalNetwork(nn.Module):
         return many_outputs(self.out, flat).reshape(*x.shape, -1)
 
     def attention_weights(self, ids: Tensor) -> Tensor | None:
-        """Return the weights of the attention, ``[R, B, n_heads, T, T]``; None without one."""
+        """Return the weights of the attention, ``[R, B, num_heads, T, T]``; None without one."""
         if self.attention is None:
             return None
         vectors = self._embed(ids)

@@ -36,15 +36,15 @@ class LoRA:
 
     Parameters
     ----------
-    rank, alpha : int
-        Width of an adapter; its result is scaled by alpha / rank.
+    r, alpha : int
+        Width of an adapter; its result is scaled by alpha / r.
     dropout : float
         Of what an adapter reads.
     targets : sequence of str
         Names of the linear maps that get one.
     """
 
-    rank: int = 8
+    r: int = 8
     alpha: int = 16
     dropout: float = 0.1
     targets: Sequence[str] = ("q_proj", "v_proj")
@@ -180,7 +180,7 @@ def add_lora(language_model: nn.Module, lora: LoRA, seed: int) -> nn.Module:
     except ImportError:
         raise UserError("low-rank adapters need peft", do="pip install 'qlmbench[lm]'") from None
     config = LoraConfig(
-        r=lora.rank,
+        r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),

@@ -81,9 +81,9 @@ class PretrainedCaptioner(OwnTraining):
         Layers of its circuit.
     prompt : str
         Between image and caption; default that of the public example.
-    rank, alpha : int, default=8, 16
-        Width of the adapters of queries and values in every layer; their result is scaled by alpha
-        / rank.
+    r, alpha : int, default=8, 16
+        Width of the adapters of queries and values in every layer; their result is scaled by
+        alpha / r.
     dropout : float, default=0.1
         Of what an adapter reads, in training.
     gradient_clip : float or None, default=1.0
@@ -118,7 +118,7 @@ class PretrainedCaptioner(OwnTraining):
         n_qubits: int = 4,
         n_layers: int = 3,
         prompt: str = PROMPT,
-        rank: int = 8,
+        r: int = 8,
         alpha: int = 16,
         dropout: float = 0.1,
         gradient_clip: float | None = 1.0,
@@ -143,7 +143,7 @@ class PretrainedCaptioner(OwnTraining):
         self.n_qubits = n_qubits
         self.n_layers = n_layers
         self.prompt = prompt
-        self.rank = rank
+        self.r = r
         self.alpha = alpha
         self.dropout = dropout
         self.gradient_clip = gradient_clip
@@ -294,7 +294,7 @@ class PretrainedCaptioner(OwnTraining):
         super()._check_options()
         check_projector(self.projector, False, self.n_qubits, self.n_layers)
         self._check_fixed()
-        for name in ("n_image_features", "rank", "alpha", "batch_size"):
+        for name in ("n_image_features", "r", "alpha", "batch_size"):
             check_whole(name, getattr(self, name))
         check_share("dropout", self.dropout, below_one=True)
         check_positive("gradient_clip", self.gradient_clip, or_none=True)
@@ -327,7 +327,7 @@ class PretrainedCaptioner(OwnTraining):
 
     def _untrained(self) -> HybridVisionLanguageModel:
         base, tokenizer = _base(self.language_model)
-        seed, lora = int(self.random_state), LoRA(self.rank, self.alpha, self.dropout)
+        seed, lora = int(self.random_state), LoRA(self.r, self.alpha, self.dropout)
         adapted = add_lora(_sharing(base), lora, seed)
         embedding: nn.Embedding = base.get_input_embeddings()  # type: ignore[operator]
         width = embedding.embedding_dim
