@@ -22,6 +22,7 @@ from qlmbench.report.overview import (
 from qlmbench.report.protocol import protocol_table
 from qlmbench.report.reports import load_page, site_files, study_files
 from qlmbench.stats import Verdict
+from qlmbench.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -249,3 +250,22 @@ def test_the_site_builds_without_a_warning(site, tmp_path):
     assert 'href="fake/default-tuned.html"' in html
     assert 'href="../fake.html"' in (index.parent / "fake" / "default-tuned.html").read_text()
     assert (index.parent / "_images" / "default-few-accuracy-light.svg").exists()
+
+
+@pytest.mark.parametrize("emptied", [("few",), ("tuned",), ("few", "more", "tuned")])
+def test_a_setting_whose_trials_were_all_declared_earlier_says_so(fake, tmp_path, emptied):
+    fake.fill_several(tmp_path / "fake" / "default", repetitions=3)
+    for name in emptied:
+        info = RunInfo(
+            profile="default",
+            setting=name,
+            dataset={"name": "toy", "sha256": "00"},
+            encoder={"name": "hash", "weights": "11"},
+        )
+        Store(tmp_path / "fake" / "default" / name).save_info(info)  # trials have ids from now on
+    files = study_files(load_page(tmp_path, fake.several()))
+    for name in ("few", "more", "tuned"):
+        page = files[f"default-{name}.md"]
+        assert ("left out: of trials as they were declared earlier" in page) == (name in emptied)
+        assert ("## No trials" in page) == (name in emptied)
+        assert ("## All arms" in page) == (name not in emptied)

@@ -83,6 +83,8 @@ def dominance_table(results: Results, arms: pd.DataFrame) -> Table:
         Fewest parameters first. Empty where the setting does not ask for it.
     """
     metric, known = main_metric(results), weighed(results, arms)
+    if known.empty:
+        return Table("pareto", "", pd.DataFrame(), pd.DataFrame())
     found = _dominators(results, known, metric)
     rows = [_row(row, found) for row in known.to_dict("records")]
     labels = dict(zip(known["arm"], known["label"], strict=True))

@@ -41,6 +41,7 @@ NOT_WEIGHED = (
     "Quality is not weighed against trained parameters here: of no arm is it known how many of "
     "them have an effect."
 )
+NO_TRIALS = "No trial of this setting has ended as the study declares it now."
 LATER = ("modes", "parameters", "ranks", "curves", "attention")
 
 
@@ -90,6 +91,8 @@ def _title(results: Results) -> str:
 
 def _body(section: SettingSection) -> list[Block]:
     results, shown = section.results, {plot.name: plot for plot in section.plots}
+    if not results.arms:
+        return [Heading(2, "No trials"), Text(NO_TRIALS), *_problems(results)]
 
     def drawn(name: str) -> list[Block]:
         return [figure(results.stem, shown[name])] if name in shown else []
@@ -153,10 +156,12 @@ def _details(results: Results) -> list[Block]:
         for title, table in tables.items()
         if len(table)
     ]
-    if results.problems:
-        text = "\n".join(f"- {problem}" for problem in results.problems)
-        blocks.append(Fold("Records left out or damaged", (Text(text),)))
-    return [Heading(2, "Details"), *blocks]
+    return [Heading(2, "Details"), *blocks, *_problems(results)]
+
+
+def _problems(results: Results) -> list[Block]:
+    text = "\n".join(f"- {problem}" for problem in results.problems)
+    return [Fold("Records left out or damaged", (Text(text),))] if results.problems else []
 
 
 def _emphasised(sentence: str) -> list[Block]:
