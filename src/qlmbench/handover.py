@@ -1,24 +1,60 @@
 """Data of a run on disk, for workers in other processes and on other machines.
 
 A table of features is written once however many repetitions share it, and a worker maps it into
-memory: all workers of a machine share one copy.
+memory: all workers of a machine share one copy. A worker is told the hash of every file, and uses,
+or unpickles, none that has another.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qlmbench.data.digests import sha256_of_file
 from qlmbench.errors import UserError
 
 if TYPE_CHECKING:
     from qlmbench.prepare import Data
 
 
-def hand_over(data: Data, folder: Path) -> None:
+@dataclass(frozen=True)
+class HandedOver:
+    """Where the data of a run lies, and what it was when it was written."""
+
+    folder: Path
+    digests: dict[str, str]
+    """SHA-256 by file name."""
+
+    def file(self, name: str) -> Path:
+        """Return a file that is what was written.
+
+        Raises
+        ------
+        UserError
+            If it is not, or this machine does not see it.
+        """
+        path, worker = self.folder / name, f"the worker on {socket.gethostname()}"
+        try:
+            found = sha256_of_file(path)
+        except FileNotFoundError:
+            raise UserError(
+                f"{worker} does not see {path}",
+                expected="a folder that all workers and this process share, under the same path",
+                do="choose one with --results",
+            ) from None
+        if found != self.digests[name]:
+            raise UserError(
+                f"{worker} reads other bytes in {path} than were written",
+                expected=f"SHA-256 {self.digests[name]}, found {found}",
+                do="check the disk or the network; finished trials are kept; run again",
+            )
+        return path
+
+
+def hand_over(data: Data, folder: Path) -> HandedOver:
     """Write the data of a run.
 
     Parameters
@@ -27,6 +63,11 @@ def hand_over(data: Data, folder: Path) -> None:
         Data by repetition.
     folder : Path
         An empty folder that every worker sees under this path.
+
+    Returns
+    -------
+    HandedOver
+        What a worker needs to `take` it.
     """
     import joblib
     import numpy as np
@@ -37,29 +78,28 @@ def hand_over(data: Data, folder: Path) -> None:
         if tables.setdefault(id(own.features), table) == table:
             np.save(table, own.features)
         rest = replace(own, features=own.features[:0].copy())
-        joblib.dump((tables[id(own.features)].name, rest), folder / f"{repetition}.joblib")
+        joblib.dump((tables[id(own.features)].name, rest), folder / _rest(repetition))
+    return HandedOver(folder, {path.name: sha256_of_file(path) for path in folder.iterdir()})
 
 
-def take(folder: Path, repetitions: Sequence[int]) -> Data:
+def take(handed: HandedOver, repetitions: Sequence[int]) -> Data:
     """Read the data of some repetitions.
 
     Raises
     ------
     UserError
-        If this machine does not see the folder.
+        If this machine does not see a file, or reads other bytes than were written.
     """
     import joblib
     import numpy as np
 
     data: Data = {}
-    try:
-        for repetition in repetitions:
-            table, rest = joblib.load(folder / f"{repetition}.joblib")
-            data[repetition] = replace(rest, features=np.load(folder / table, mmap_mode="r"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"the worker on {socket.gethostname()} does not see {error.filename}",
-            expected="a folder that all workers and this process share, under the same path",
-            do="choose one with --results",
-        ) from None
+    for repetition in repetitions:
+        table, rest = joblib.load(handed.file(_rest(repetition)))
+        features = np.load(handed.file(table), mmap_mode="r")
+        data[repetition] = replace(rest, features=features)
     return data
+
+
+def _rest(repetition: int) -> str:
+    return f"{repetition}.joblib"

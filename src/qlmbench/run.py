@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from qlmbench.errors import UserError
-from qlmbench.handover import hand_over, take
+from qlmbench.handover import HandedOver, hand_over, take
 from qlmbench.plan import Plan, Trial
 from qlmbench.prepare import Data, prepare
 from qlmbench.progress import JobProgress, Say
@@ -217,17 +217,17 @@ def _from_dask(work: Work, data: Data, store: Store, jobs: int) -> Iterator[Resu
     ) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        hand_over(data, folder)
-        yield from pool(delayed(_work)(trials, folder, away) for trials in work)
+        handed = hand_over(data, folder)
+        yield from pool(delayed(_work)(trials, handed, away) for trials in work)
 
 
-def _work(trials: Sequence[Trial], data: Data | Path, store: Store) -> list[Outcome]:
-    """Run one job and save it; data is in memory, or in the folder that it was handed over in."""
+def _work(trials: Sequence[Trial], data: Data | HandedOver, store: Store) -> list[Outcome]:
+    """Run one job and save it; data is in memory, or in a folder that it was handed over in."""
     from joblib import parallel_config
 
     from qlmbench.experiment import run_job
 
-    if isinstance(data, Path):
+    if isinstance(data, HandedOver):
         data = take(data, sorted({trial.repetition for trial in trials}))
     with parallel_config(backend="sequential"):  # what a model does in parallel stays in its job
         outcomes = run_job(trials, data)
