@@ -216,9 +216,11 @@ def write_folder(folder):
     return folder
 
 
-def test_a_folder_with_a_language_model_is_loaded(tmp_path):
+def test_a_folder_with_a_language_model_is_loaded(tmp_path, capfd):
     folder = write_folder(tmp_path)
+    capfd.readouterr()
     model = load_models(str(folder), lora=LoRA(r=2), n_qubits=3)
+    assert capfd.readouterr() == ("", ""), "a log has lines of progress, and no bars"
     assert model.hidden_size == 24
     assert model.projection.in_features == 1280
     loss = model.eval().loss(torch.zeros(1, 1280), ["a red circle"], "describe")

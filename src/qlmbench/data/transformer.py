@@ -128,7 +128,7 @@ class TransformerEncoder:
             raise UserError(f"{folder}: no model.safetensors; other formats are never read")
         self._settings = settings
         try:
-            with _no_progress_bar():
+            with no_progress_bar():
                 self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
                 model = AutoModel.from_pretrained(
                     str(folder), use_safetensors=True, local_files_only=True, dtype="float32"
@@ -244,8 +244,8 @@ def used_threads(number: int) -> Iterator[None]:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep the library's own bar off the terminal while weights are loaded."""
+def no_progress_bar() -> Iterator[None]:
+    """Keep the bars of transformers off terminals and logs while weights are loaded."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

@@ -17,6 +17,7 @@ from qlmbench.data.images.pictures import load_image
 from qlmbench.data.images.scenes import LONGEST_CAPTION
 from qlmbench.data.images.vocabulary import CaptionVocabulary
 from qlmbench.data.pretrained import pretrained_folder
+from qlmbench.data.transformer import no_progress_bar
 from qlmbench.errors import UserError
 from qlmbench.seeding import seed_for
 from qlmbench.vision import IMAGE_ENCODER, PROMPT
@@ -218,7 +219,8 @@ def load_language_model(
     tokenizer = tokenizer_of(folder)
     if not weights.is_file():
         raise UserError(f"{weights}: no such file", expected="a language model's folder")
-    network: nn.Module = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, local_files_only=True
-    )
+    with no_progress_bar():
+        network: nn.Module = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True
+        )
     return network, tokenizer

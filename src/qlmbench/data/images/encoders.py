@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from qlmbench.data.cache import Progress
 from qlmbench.data.sources import HubFiles, RegistryPackage, fetch
+from qlmbench.data.transformer import no_progress_bar
 from qlmbench.errors import CorruptFileError, UserError, unknown
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def clip_encoder(folder: Path) -> Encode:
     import torch
     from transformers import CLIPVisionModel
 
-    network = CLIPVisionModel.from_pretrained(folder, use_safetensors=True).eval()
+    with no_progress_bar():
+        network = CLIPVisionModel.from_pretrained(folder, use_safetensors=True).eval()
 
     def encode(pixels: Pixels) -> Features:
         with torch.no_grad():
