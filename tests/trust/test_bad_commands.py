@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.trust.faults import RUN, assert_one_line, call, write_study
 
@@ -115,6 +115,7 @@ def test_runs_are_compared_with_a_tolerance_that_can_tell_them_apart(
 
 @settings(max_examples=25, derandomize=True, **OPTIONS)
 @given(line=command_lines())
+@example(line=["--a\nb", "list"])
 def test_a_command_line_is_answered_or_refused_in_one_line(folder: Path, line: list[str]) -> None:
     check(folder, line)
 
