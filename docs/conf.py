@@ -20,7 +20,8 @@ import generated  # noqa: E402 - stands beside this file
 shared = sphinx_settings()
 globals().update(shared)
 
-extensions = [*shared["extensions"], "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [*shared["extensions"], "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
+html_math_renderer = "mathml"  # Sphinx's own fetches a script from another host
 exclude_patterns = [*shared["exclude_patterns"], "examples"]
 templates_path: list[str] = []
 

@@ -390,3 +390,10 @@ def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = _run("-m", "sphinx", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "html" / "results" / "index.html").is_file()
+    loaded = re.compile(
+        r"""<(?:script|img|link rel="stylesheet")[^>]*(?:src|href)="(?:https?:)?//"""
+    )
+    away = [
+        page.name for page in (tmp_path / "html").rglob("*.html") if loaded.search(page.read_text())
+    ]
+    assert away == [], "a page asks no other host for a part of it"

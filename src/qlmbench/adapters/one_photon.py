@@ -1,6 +1,6 @@
 r"""One photon has a closed form: its probabilities are the squares of one column of a unitary.
 
-With meshes :math:`U_0, U_1, \dots`, phases x and the photon entering mode k, the amplitudes after
+With meshes :math:`U_0, U_1, \ldots`, phases x and the photon entering mode k, the amplitudes after
 the first encoding and mesh are :math:`a_j = \sum_i (U_1)_{ji} (U_0)_{ik} e^{i x_i}`, one product of
 a fixed matrix and the encoded phases; no permanent is taken and nothing is post-selected.
 """

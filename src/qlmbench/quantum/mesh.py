@@ -7,7 +7,7 @@ phase :math:`\varphi` on the upper mode:
 
 .. math::
     \begin{pmatrix} e^{i\varphi} & 0 \\ 0 & 1 \end{pmatrix}
-    \tfrac12 \begin{pmatrix} 1 & i \\ i & 1 \end{pmatrix}
+    \tfrac{1}{2} \begin{pmatrix} 1 & i \\ i & 1 \end{pmatrix}
     \begin{pmatrix} e^{i\theta} & 0 \\ 0 & 1 \end{pmatrix}
     \begin{pmatrix} 1 & i \\ i & 1 \end{pmatrix}.
 

@@ -1,6 +1,6 @@
 r"""From unitaries and encoded phases to the amplitude of each photon in each output mode.
 
-With meshes :math:`U_0, U_1, \dots` and phases :math:`x_1, x_2, \dots` the interferometer is
+With meshes :math:`U_0, U_1, \ldots` and phases :math:`x_1, x_2, \ldots` the interferometer is
 :math:`\cdots U_2 \, e^{i x_2} U_1 \, e^{i x_1} U_0`, of which only the columns of the occupied
 input modes are needed. The first encoding does not depend on the photon and the meshes do not
 depend on the sample, so that one encoding is a single batched product of weights and phases.
