@@ -93,12 +93,13 @@ def take(handed: HandedOver, repetitions: Sequence[int]) -> Data:
     import joblib
     import numpy as np
 
-    data: Data = {}
-    for repetition in repetitions:
-        table, rest = joblib.load(handed.file(_rest(repetition)))
-        features = np.load(handed.file(table), mmap_mode="r")
-        data[repetition] = replace(rest, features=features)
-    return data
+    read = {r: joblib.load(handed.file(_rest(r))) for r in repetitions}
+    # Each table is hashed and mapped once, however many repetitions share it.
+    tables = {
+        name: np.load(handed.file(name), mmap_mode="r")
+        for name in {name for name, _ in read.values()}
+    }
+    return {r: replace(rest, features=tables[name]) for r, (name, rest) in read.items()}
 
 
 def _rest(repetition: int) -> str:

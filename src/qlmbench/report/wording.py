@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from qlmbench.stats.wording import MINUS as MINUS  # named by pages, tables and figures too
-from qlmbench.stats.wording import with_minus
+from qlmbench.stats.wording import MINUS, with_minus
 
 NOTHING = "\N{EN DASH}"
 OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"

@@ -14,6 +14,7 @@ from qlmbench.report.plots.arms import MOST_ROWS, arrows_at_the_edge, grouped, r
 from qlmbench.report.plots.labels import write_at_edge
 from qlmbench.report.plots.limits import end_at_possible, far_worse, write_values
 from qlmbench.spec import ArmKind
+from qlmbench.stats.wording import MINUS
 
 APART = 0.16
 """Distance of the two intervals from the middle of their row."""
@@ -56,7 +57,7 @@ def regimes_plot(arms: pd.DataFrame, metric: str, decides: str) -> Figure:
     arrows_at_the_edge(axes, beyond, right=not w.higher_is_better(metric))
     axes.set_xlabel(w.column_title(metric))
     axes.annotate(
-        f"tuned {w.MINUS} frozen",
+        f"tuned {MINUS} frozen",
         (1.0, 1.0),
         xycoords="axes fraction",
         xytext=(6, 3),
